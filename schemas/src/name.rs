@@ -1,0 +1,150 @@
+//! Interned words: tenants, feeds and STIX type names.
+//!
+//! A key that crosses the dataflow must be `Copy` and small; a word in it is a 32-bit index into a table of this
+//! process. The index never leaves the process: serde writes the word, so two processes may number differently.
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::{OnceLock, RwLock};
+
+use hashbrown::HashMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Words are chosen by whoever writes to the topics: past this many the table refuses, and the record is a dead letter.
+pub const MAX_WORDS: usize = 1 << 20;
+/// The longest STIX type name (STIX 2.1 §3.1: 250 characters); tenants and feeds get the same bound.
+pub const MAX_WORD_BYTES: usize = 250;
+
+/// Why a word was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Empty, longer than [`MAX_WORD_BYTES`], or with a character outside `[A-Za-z0-9._-]`.
+    #[error("name {0:?} must be 1 to 250 characters of A-Z a-z 0-9 . _ -")]
+    Invalid(String),
+    /// More than [`MAX_WORDS`] distinct names in this process.
+    #[error("more than {MAX_WORDS} distinct names; {0:?} was refused")]
+    TooMany(String),
+}
+
+struct Table {
+    words: boxcar::Vec<&'static str>,
+    index: RwLock<HashMap<&'static str, u32>>,
+}
+
+fn table() -> &'static Table {
+    static TABLE: OnceLock<Table> = OnceLock::new();
+    TABLE.get_or_init(|| Table { words: boxcar::Vec::new(), index: RwLock::new(HashMap::new()) })
+}
+
+/// A word of the table. `Ord` follows the word, not the index, so that order is the same in every process.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Name(u32);
+
+impl Name {
+    /// Interns `word`.
+    ///
+    /// # Errors
+    /// [`NameError`] when it is not a name, or the table is full.
+    pub fn new(word: &str) -> Result<Self, NameError> {
+        let table = table();
+        // A poisoned lock only says that another thread died between two writes; the map is whole either way.
+        if let Some(&id) = table.index.read().unwrap_or_else(|e| e.into_inner()).get(word) {
+            return Ok(Self(id));
+        }
+        let valid = (1..=MAX_WORD_BYTES).contains(&word.len())
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'));
+        if !valid {
+            return Err(NameError::Invalid(word.chars().take(64).collect()));
+        }
+        let mut index = table.index.write().unwrap_or_else(|e| e.into_inner());
+        if let Some(&id) = index.get(word) {
+            return Ok(Self(id));
+        }
+        if index.len() >= MAX_WORDS {
+            return Err(NameError::TooMany(word.to_owned()));
+        }
+        // The table lives as long as the process: leaking makes a look-up free of locks and lifetimes.
+        let word: &'static str = Box::leak(word.to_owned().into_boxed_str());
+        let id = table.words.push(word) as u32;
+        index.insert(word, id);
+        Ok(Self(id))
+    }
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        table().words.get(self.0 as usize).copied().unwrap_or("")
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if self.0 == other.0 { Ordering::Equal } else { self.as_str().cmp(other.as_str()) }
+    }
+}
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Self::new(&word).map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! name_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Name);
+
+        impl $name {
+            /// Interns `word`.
+            ///
+            /// # Errors
+            /// [`NameError`] when it is not a name, or the table is full.
+            pub fn new(word: &str) -> Result<Self, NameError> {
+                Name::new(word).map(Self)
+            }
+
+            /// The word.
+            pub fn as_str(self) -> &'static str {
+                self.0.as_str()
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+name_type!(
+    /// A tenant. Every key begins with one; tenants never see each other.
+    TenantId
+);
+name_type!(
+    /// A feed: the unit of support. What a feed said can be unlearnt as a whole.
+    FeedId
+);
+name_type!(
+    /// A STIX object type (`indicator`, `x-mitre-tactic`) or a relationship type (`uses`).
+    TypeName
+);
