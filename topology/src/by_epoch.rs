@@ -1,0 +1,114 @@
+//! The one shape of a keyed operator: gather an epoch, and act when it is complete.
+//!
+//! Acting on whole epochs, in order, on input sorted by source position is what makes the output independent of the number of
+//! workers and of the order in which their messages arrive (invariant I4).
+use std::collections::BTreeMap;
+
+use timely::ExchangeData;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::operator::Operator;
+
+use crate::epoch::Epoch;
+
+/// The timestamp of every dataflow: an [`Epoch`]'s number.
+pub type Time = u64;
+
+/// A stream of records.
+pub type Flow<'scope, D> = Stream<'scope, Time, Vec<D>>;
+
+/// A differential update.
+pub type Update<D> = (D, Time, isize);
+
+/// Operators that act on completed epochs.
+pub trait ByEpoch<'scope, D> {
+    /// Routes records to workers by `route` modulo their number, and calls `logic` with each completed epoch, in order.
+    ///
+    /// `hydrate` runs once at the start, at epoch `resume`: what it emits rebuilds the state downstream of tables that a snapshot
+    /// restored; every lane has committed that epoch, so none of it leaves the process (invariant I3).
+    ///
+    /// ```
+    /// use sightline_topology::by_epoch::ByEpoch;
+    /// use sightline_topology::epoch::Epoch;
+    /// use timely::dataflow::operators::{Inspect, ToStream};
+    ///
+    /// timely::example(|scope| {
+    ///     (0..10u64).to_stream(scope).container::<Vec<_>>()
+    ///         .by_epoch("Sum", Epoch(0), |x| *x, |_: &mut Vec<u64>| {}, |_epoch, numbers, out| out.push(numbers.iter().sum::<u64>()))
+    ///         .inspect(|sum| assert_eq!(*sum, 45));
+    /// });
+    /// ```
+    fn by_epoch<O, R, H, L>(self, name: &str, resume: Epoch, route: R, hydrate: H, logic: L) -> Flow<'scope, O>
+    where
+        O: Clone + 'static,
+        R: Fn(&D) -> u64 + 'static,
+        H: FnOnce(&mut Vec<O>) + 'static,
+        L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static;
+
+    /// The same without moving records between workers.
+    fn by_epoch_here<O, H, L>(self, name: &str, resume: Epoch, hydrate: H, logic: L) -> Flow<'scope, O>
+    where
+        O: Clone + 'static,
+        H: FnOnce(&mut Vec<O>) + 'static,
+        L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static;
+}
+
+impl<'scope, D: ExchangeData> ByEpoch<'scope, D> for Flow<'scope, D> {
+    fn by_epoch<O, R, H, L>(self, name: &str, resume: Epoch, route: R, hydrate: H, logic: L) -> Flow<'scope, O>
+    where
+        O: Clone + 'static,
+        R: Fn(&D) -> u64 + 'static,
+        H: FnOnce(&mut Vec<O>) + 'static,
+        L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static,
+    {
+        gather(self, Exchange::new(move |record: &D| route(record)), name, resume, hydrate, logic)
+    }
+
+    fn by_epoch_here<O, H, L>(self, name: &str, resume: Epoch, hydrate: H, logic: L) -> Flow<'scope, O>
+    where
+        O: Clone + 'static,
+        H: FnOnce(&mut Vec<O>) + 'static,
+        L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static,
+    {
+        gather(self, Pipeline, name, resume, hydrate, logic)
+    }
+}
+
+fn gather<'scope, D, P, O, H, L>(stream: Flow<'scope, D>, pact: P, name: &str, resume: Epoch, hydrate: H, mut logic: L) -> Flow<'scope, O>
+where
+    D: ExchangeData,
+    P: ParallelizationContract<Time, Vec<D>>,
+    O: Clone + 'static,
+    H: FnOnce(&mut Vec<O>) + 'static,
+    L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static,
+{
+    stream.unary_frontier::<CapacityContainerBuilder<Vec<O>>, _, _, _>(pact, name, |mut capability, _info| {
+        capability.downgrade(&resume.0);
+        let mut hydration = Some((capability, hydrate));
+        let mut open: BTreeMap<Time, (Capability<Time>, Vec<D>)> = BTreeMap::new();
+        let mut emitted = Vec::new();
+        move |(input, frontier), output| {
+            if let Some((capability, hydrate)) = hydration.take() {
+                hydrate(&mut emitted);
+                output.session(&capability).give_container(&mut emitted);
+                emitted.clear();
+            }
+            input.for_each(|capability, records| {
+                open.entry(*capability.time()).or_insert_with(|| (capability.retain(0), Vec::new())).1.append(records);
+            });
+            while let Some(entry) = open.first_entry() {
+                if frontier.less_equal(entry.key()) {
+                    break;
+                }
+                let (epoch, (capability, records)) = entry.remove_entry();
+                logic(Epoch(epoch), records, &mut emitted);
+                if !emitted.is_empty() {
+                    output.session(&capability).give_container(&mut emitted);
+                    emitted.clear();
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,391 @@
+//! Keeps the heads of entities, and emits what changes when a version comes, goes, is revoked, begins or ends to be valid.
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sightline_formats::{IntelObject, Limits, object_from_doc};
+use sightline_schemas::avro::{OutputRecord, RecordType};
+use sightline_schemas::record::{EntityRecord, HeldObservable, LinkRecord};
+use sightline_schemas::{ContentHash, EntityKey, FeedId};
+
+use super::head::{Claim, Emitted, Facts, Head, LinkFact, RelationFact};
+use super::index::{IndexLink, IndexMessage};
+use super::observed::{ObjectFact, ObservedFact, ObservedMessage};
+use super::{FeedChange, FeedKey, IntelMessage, PackageRank, Routed, Tick};
+use crate::by_epoch::{ByEpoch, Flow};
+use crate::epoch::Epoch;
+use crate::output::{Emission, Emitter};
+use crate::source::SourceRef;
+use crate::state::documents::Documents;
+use crate::state::timers::Timers;
+use crate::tables::{TableId, Tables};
+
+/// A change that leaves the operator. Those with a number are differential updates.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A row, or its tombstone.
+    Row(Box<Emission>),
+    /// The row of observed data, which the join completes.
+    Observed(Box<ObservedMessage>),
+    /// An entity holds an observable.
+    Link(IndexLink, isize),
+    /// What an observable's key stands for.
+    Value(IndexMessage),
+    /// An entity exists.
+    Present(EntityKey, isize),
+    /// A relation is asserted.
+    Relation(RelationFact, isize),
+    /// An object is an observable.
+    Object(ObjectFact, isize),
+    /// Observed data refers to an object.
+    Observation(ObservedFact, isize),
+}
+
+/// The operator's state and what it writes with.
+pub struct Entities {
+    /// Where the graph resumes: nothing up to here is emitted as a row.
+    pub resume: Epoch,
+    /// Heads and feeds.
+    pub tables: Rc<RefCell<Tables>>,
+    /// Documents of all claims.
+    pub documents: Rc<RefCell<Documents>>,
+    /// Writes rows.
+    pub emitter: Emitter,
+    /// Bounds for reading stored documents again.
+    pub limits: Limits,
+}
+
+/// Builds the operator.
+pub fn entities<'scope>(messages: Flow<'scope, Routed>, state: Entities) -> Flow<'scope, Change> {
+    let resume = state.resume;
+    let state = Rc::new(RefCell::new(Operator { state, timers: Timers::default(), touched: BTreeMap::new() }));
+    let hydrating = Rc::clone(&state);
+    messages.by_epoch(
+        "Entities",
+        resume,
+        |message| message.route,
+        move |out| hydrating.borrow_mut().hydrate(out),
+        move |epoch, messages, out| state.borrow_mut().complete(epoch, messages, out),
+    )
+}
+
+struct Operator {
+    state: Entities,
+    timers: Timers<EntityKey>,
+    /// Entities that this epoch touched, the record that did, and the objects that came with it.
+    touched: BTreeMap<EntityKey, Touch>,
+}
+
+struct Touch {
+    origin: SourceRef,
+    objects: Vec<Box<IntelObject>>,
+}
+
+impl Operator {
+    /// Tells the collections downstream what the restored heads assert. The index has its own table and is told nothing.
+    fn hydrate(&mut self, out: &mut Vec<Change>) {
+        let tables = self.state.tables.borrow();
+        for (key, head) in tables.heads.iter() {
+            let (Some(winner), Some(emitted)) = (head.winner(), head.emitted.as_ref()) else { continue };
+            if let Some(at) = winner.next_change(tables.wall) {
+                self.timers.schedule(*key, at);
+            }
+            if !is_relationship(*key) {
+                out.push(Change::Present(*key, 1));
+            }
+            facts_out(*key, &emitted.facts, 1, out);
+            if is_observed_data(*key)
+                && let Some(object) = self.state.read(winner)
+            {
+                let row = Box::new(entity_record(*key, head, &object, emitted.active));
+                out.push(Change::Observed(Box::new(ObservedMessage::Row { entity: *key, row: Some(row), origin: winner.origin })));
+            }
+        }
+    }
+
+    fn complete(&mut self, epoch: Epoch, mut messages: Vec<Routed>, out: &mut Vec<Change>) {
+        messages.sort_by_key(|routed| (routed.at, routed.seq));
+        let mut tick = None;
+        for Routed { at, message, .. } in messages {
+            match message {
+                IntelMessage::Tick(now) => tick = Some(now),
+                IntelMessage::Feed { feed, change } => self.declare(feed, change, at),
+                IntelMessage::Package { feed, rank } => self.begin_package(feed, rank, at),
+                IntelMessage::Claim { feed, rank, object } => self.claim(feed, rank, object, at),
+            }
+        }
+        // Every epoch carries a tick to every worker; without one there is no clock to act on.
+        let Some(tick) = tick else { return };
+        for key in self.timers.due(tick.wall) {
+            // A change by the clock has no input record of its own: the row keeps the origin of the version.
+            if let Some(origin) = self.state.tables.borrow().heads.get(&key).and_then(Head::winner).map(|claim| claim.origin) {
+                self.touch(key, origin);
+            }
+        }
+        for (key, touch) in std::mem::take(&mut self.touched) {
+            self.settle(key, touch, tick, out);
+        }
+        let mut tables = self.state.tables.borrow_mut();
+        tables.wall = tick.wall;
+        if tick.snapshot {
+            self.state.documents.borrow_mut().mark(epoch);
+            tables.write(TableId::Heads, epoch);
+            tables.write(TableId::Feeds, epoch);
+        }
+    }
+
+    fn touch(&mut self, key: EntityKey, origin: SourceRef) -> &mut Touch {
+        let touch = self.touched.entry(key).or_insert_with(|| Touch { origin, objects: Vec::new() });
+        touch.origin = touch.origin.max(origin);
+        touch
+    }
+
+    fn declare(&mut self, feed: FeedKey, change: FeedChange, at: SourceRef) {
+        match change {
+            FeedChange::Snapshot(snapshot) => self.state.tables.borrow_mut().feed(feed).snapshot = snapshot,
+            FeedChange::Removed => {
+                self.state.tables.borrow_mut().feed(feed).newest = None;
+                self.withdraw_all(feed, at);
+            }
+        }
+    }
+
+    /// A newer package of a snapshot feed replaces all that the feed said; its own claims follow and assert again what stays.
+    fn begin_package(&mut self, feed: FeedKey, rank: PackageRank, at: SourceRef) {
+        let replaces = {
+            let mut tables = self.state.tables.borrow_mut();
+            let known = tables.feed(feed);
+            let newer = known.newest.is_none_or(|newest| newest < rank);
+            if newer {
+                known.newest = Some(rank);
+            }
+            known.snapshot && newer
+        };
+        if replaces {
+            self.withdraw_all(feed, at);
+        }
+    }
+
+    fn withdraw_all(&mut self, feed: FeedKey, at: SourceRef) {
+        let supported: Vec<EntityKey> = {
+            let tables = self.state.tables.borrow();
+            let of_feed = |(key, head): &(&EntityKey, &Box<Head>)| key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed);
+            tables.heads.iter().filter(of_feed).map(|(key, _)| *key).collect()
+        };
+        for key in supported {
+            if let Some(head) = self.state.tables.borrow_mut().heads.get_mut(&key) {
+                head.withdraw(feed.feed);
+            }
+            self.touch(key, at);
+        }
+    }
+
+    fn claim(&mut self, feed: FeedKey, rank: PackageRank, object: Box<IntelObject>, at: SourceRef) {
+        let key = EntityKey { id: object.id, tenant: feed.tenant };
+        {
+            let mut tables = self.state.tables.borrow_mut();
+            let known = tables.feed(feed);
+            if known.snapshot && known.newest.is_some_and(|newest| newest != rank) {
+                return;
+            }
+            let head = tables.heads.get_or_default(key);
+            let known_doc = head.claims.iter().find(|claim| claim.hash == object.hash).map(|claim| claim.doc);
+            let doc = known_doc.unwrap_or_else(|| self.state.documents.borrow_mut().append(key.route(), object.doc.as_bytes()));
+            let claim = claim_of(feed.feed, rank, &object, doc, at);
+            if !head.assert(claim) {
+                return;
+            }
+        }
+        self.touch(key, at).objects.push(object);
+    }
+
+    /// Compares the head with what was emitted, and emits the difference.
+    fn settle(&mut self, key: EntityKey, touch: Touch, tick: Tick, out: &mut Vec<Change>) {
+        self.timers.cancel(&key);
+        let mut tables = self.state.tables.borrow_mut();
+        let Some(head) = tables.heads.get_mut(&key) else { return };
+        let Some(winner) = head.winner().cloned() else {
+            if let Some(emitted) = head.emitted.take() {
+                self.withdraw(key, &emitted, touch.origin, out);
+            }
+            tables.heads.remove(&key);
+            return;
+        };
+        if let Some(at) = winner.next_change(tick.wall) {
+            self.timers.schedule(key, at);
+        }
+        let active = winner.is_active(tick.wall);
+        let sources = ContentHash::of_parts(head.sources().iter().map(|source| source.as_bytes()));
+        if let Some(emitted) = &head.emitted
+            && (emitted.hash, emitted.active, emitted.sources) == (winner.hash, active, sources)
+        {
+            return;
+        }
+        let arrived = touch.objects.into_iter().find(|object| object.hash == winner.hash);
+        let Some(object) = arrived.or_else(|| self.state.read(&winner).map(Box::new)) else { return };
+        let facts = Facts::of(key, &object, &winner, active);
+        let before = head.emitted.take().map(|emitted| emitted.facts);
+        self.emit(key, head, &object, active, before.as_ref(), &facts, touch.origin, out);
+        head.emitted = Some(Emitted { hash: winner.hash, active, sources, facts });
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the difference between two states of one entity, and where it goes")]
+    fn emit(
+        &self,
+        key: EntityKey,
+        head: &Head,
+        object: &IntelObject,
+        active: bool,
+        before: Option<&Facts>,
+        facts: &Facts,
+        origin: SourceRef,
+        out: &mut Vec<Change>,
+    ) {
+        let emitter = &self.state.emitter;
+        match before {
+            Some(before) => {
+                facts_out(key, before, -1, out);
+                links_out(key, before, -1, out);
+            }
+            None if !is_relationship(key) => out.push(Change::Present(key, 1)),
+            None => {}
+        }
+        facts_out(key, facts, 1, out);
+        links_out(key, facts, 1, out);
+        for held in object.holds.iter().filter(|_| active) {
+            let observable = held.observable.key(key.tenant);
+            out.push(Change::Value(IndexMessage::Value { observable, value: held.observable.value().into(), origin }));
+        }
+        let old_links = before.map_or(&[][..], |before| &before.links);
+        for link in facts.links.iter().filter(|link| old_links.binary_search(link).is_err()) {
+            out.push(Change::Row(Box::new(emitter.upsert(&OutputRecord::Link(link_record(key, link)), origin))));
+        }
+        for link in old_links.iter().filter(|link| facts.links.binary_search(link).is_err()) {
+            out.push(Change::Row(Box::new(emitter.tombstone(RecordType::Link, key.tenant, &link_record(key, link).id(), origin))));
+        }
+        if is_relationship(key) {
+            return;
+        }
+        let row = entity_record(key, head, object, active);
+        out.push(if is_observed_data(key) {
+            Change::Observed(Box::new(ObservedMessage::Row { entity: key, row: Some(Box::new(row)), origin }))
+        } else {
+            Change::Row(Box::new(emitter.upsert(&OutputRecord::Entity(row), origin)))
+        });
+    }
+
+    fn withdraw(&self, key: EntityKey, emitted: &Emitted, origin: SourceRef, out: &mut Vec<Change>) {
+        let emitter = &self.state.emitter;
+        facts_out(key, &emitted.facts, -1, out);
+        links_out(key, &emitted.facts, -1, out);
+        for link in &emitted.facts.links {
+            out.push(Change::Row(Box::new(emitter.tombstone(RecordType::Link, key.tenant, &link_record(key, link).id(), origin))));
+        }
+        if is_relationship(key) {
+            return;
+        }
+        out.push(Change::Present(key, -1));
+        out.push(if is_observed_data(key) {
+            Change::Observed(Box::new(ObservedMessage::Row { entity: key, row: None, origin }))
+        } else {
+            Change::Row(Box::new(emitter.tombstone(RecordType::Entity, key.tenant, &key.id.to_string(), origin)))
+        });
+    }
+}
+
+impl Entities {
+    /// Reads a version's document again.
+    fn read(&self, claim: &Claim) -> Option<IntelObject> {
+        let text = self.documents.borrow().text(claim.doc);
+        match object_from_doc(&text, &self.limits) {
+            Ok(object) => Some(object),
+            Err(poison) => {
+                // It was read once under the same limits: only narrower limits, which change the fingerprint, can end here.
+                tracing::error!(reason = poison.reason, message = poison.message, "a stored document can no longer be read");
+                None
+            }
+        }
+    }
+}
+
+fn claim_of(feed: FeedId, package: PackageRank, object: &IntelObject, doc: crate::state::documents::DocRef, origin: SourceRef) -> Claim {
+    Claim {
+        feed,
+        revoked: object.revoked,
+        modified: object.modified,
+        package,
+        hash: object.hash,
+        doc,
+        valid_from: object.valid_from,
+        valid_until: object.valid_until,
+        origin,
+    }
+}
+
+/// Sends facts to the collections: asserted (`1`) or taken back (`-1`).
+fn facts_out(key: EntityKey, facts: &Facts, diff: isize, out: &mut Vec<Change>) {
+    for (observable, value) in &facts.objects {
+        out.push(Change::Object(ObjectFact { object: key, observable: *observable, value: value.clone() }, diff));
+    }
+    for relation in &facts.relations {
+        out.push(Change::Relation(*relation, diff));
+    }
+    if facts.observing {
+        for relation in facts.relations.iter().filter(|relation| relation.ty.as_str() == "object") {
+            out.push(Change::Observation(ObservedFact { object: relation.target, observed: key, seen: facts.seen }, diff));
+        }
+    }
+}
+
+/// Sends links to the index.
+fn links_out(key: EntityKey, facts: &Facts, diff: isize, out: &mut Vec<Change>) {
+    for link in &facts.links {
+        out.push(Change::Link(IndexLink { observable: link.observable, entity: key, role: link.role, seen: facts.seen }, diff));
+    }
+}
+
+fn is_relationship(key: EntityKey) -> bool {
+    key.id.ty().as_str() == "relationship"
+}
+
+fn is_observed_data(key: EntityKey) -> bool {
+    key.id.ty().as_str() == "observed-data"
+}
+
+fn link_record(entity: EntityKey, link: &LinkFact) -> LinkRecord {
+    LinkRecord { tenant: entity.tenant.to_string(), entity_id: entity.id.to_string(), observable_id: link.observable.id(), role: link.role }
+}
+
+fn entity_record(key: EntityKey, head: &Head, object: &IntelObject, active: bool) -> EntityRecord {
+    let mut observables: Vec<_> = object
+        .holds
+        .iter()
+        .filter(|_| active)
+        .map(|held| HeldObservable {
+            id: held.observable.key(key.tenant).id(),
+            kind: held.observable.kind(),
+            value: held.observable.value().to_owned(),
+            role: held.role,
+        })
+        .collect();
+    observables.sort();
+    observables.dedup();
+    EntityRecord {
+        tenant: key.tenant.to_string(),
+        id: key.id.to_string(),
+        ty: key.id.ty().to_string(),
+        name: object.name.clone(),
+        description: object.description.clone(),
+        created: object.created,
+        modified: object.modified,
+        revoked: object.revoked,
+        confidence: object.confidence,
+        tlp: object.tlp.map(|tlp| tlp.as_str().to_owned()),
+        labels: object.labels.clone(),
+        sources: head.sources().into_iter().map(str::to_owned).collect(),
+        valid_from: object.valid_from,
+        valid_until: object.valid_until,
+        observables,
+        doc: object.doc.clone(),
+    }
+}

@@ -1,0 +1,210 @@
+//! Which version of an entity is in force: a function of the set of claims, whatever their order of arrival.
+use serde::{Deserialize, Serialize};
+use sightline_formats::{IntelObject, Relationship};
+use sightline_schemas::{ContentHash, EntityKey, FeedId, Micros, ObservableKey, Role, StixId, TenantId, TypeName};
+
+use uuid::Uuid;
+
+use super::PackageRank;
+use crate::source::SourceRef;
+use crate::state::documents::DocRef;
+
+/// The namespace of `reference--` identifiers; drawn once at random.
+const REFERENCES: Uuid = Uuid::from_u128(0x6c1f_5f0e_9a57_4d0b_8f3e_2b6d_71c4_0a93);
+
+/// What one feed says of an entity: the best version in its packages, or, for a snapshot feed, the one in its newest package.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Claim {
+    /// Feed.
+    pub feed: FeedId,
+    /// Whether the entity is revoked in this version.
+    pub revoked: bool,
+    /// `modified`; objects without one (cyber-observables, markings) count as the oldest.
+    pub modified: Option<Micros>,
+    /// The package that holds this version.
+    pub package: PackageRank,
+    /// Hash of the canonical document.
+    pub hash: ContentHash,
+    /// Where the document is.
+    pub doc: DocRef,
+    /// Start of validity.
+    pub valid_from: Option<Micros>,
+    /// End of validity, exclusive.
+    pub valid_until: Option<Micros>,
+    /// The input record.
+    pub origin: SourceRef,
+}
+
+impl Claim {
+    /// Latest `modified`; at the same `modified` the package whose newest `modified` is later (real releases change objects and leave
+    /// `modified` alone); then the content hash. The package's hash last, so that equal documents have one origin.
+    fn rank(&self) -> impl Ord {
+        (self.modified, self.package.newest, self.hash, self.package.hash)
+    }
+
+    /// Whether links are in force at `wall`.
+    pub fn is_active(&self, wall: Micros) -> bool {
+        !self.revoked && self.valid_from.is_none_or(|from| from <= wall) && self.valid_until.is_none_or(|until| wall < until)
+    }
+
+    /// The next instant after `wall` at which [`Claim::is_active`] changes by itself.
+    pub fn next_change(&self, wall: Micros) -> Option<Micros> {
+        [self.valid_from, self.valid_until].into_iter().flatten().filter(|at| *at > wall).min()
+    }
+}
+
+/// A link as its entity's head remembers it, to take it back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct LinkFact {
+    /// Observable.
+    pub observable: ObservableKey,
+    /// How it is held.
+    pub role: Role,
+}
+
+/// A relation that an entity asserts: itself if it is a STIX relationship, else an embedded reference.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct RelationFact {
+    /// `relationship--…` or `reference--…`.
+    pub id: EntityKey,
+    /// `uses`, `created-by`.
+    pub ty: TypeName,
+    /// From.
+    pub source: EntityKey,
+    /// To.
+    pub target: EntityKey,
+    /// The relationship's document.
+    pub doc: Option<DocRef>,
+    /// The input record.
+    pub origin: SourceRef,
+}
+
+/// What a version of an entity asserts downstream.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// In force now; empty while revoked or outside validity. Sorted.
+    pub links: Box<[LinkFact]>,
+    /// The times that the entity names, for its observables.
+    pub seen: Option<(Micros, Micros)>,
+    /// Sorted.
+    pub relations: Box<[RelationFact]>,
+    /// An observable object in force: what it is, for observed data that refers to it. Sorted.
+    pub objects: Box<[(ObservableKey, Box<str>)]>,
+    /// Observed data in force: its objects become its links.
+    pub observing: bool,
+}
+
+/// All that is known of an entity: at least one claim while it lives.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Head {
+    /// One a feed, sorted by feed.
+    pub claims: Vec<Claim>,
+    /// What was emitted last.
+    pub emitted: Option<Emitted>,
+}
+
+/// What downstream holds of an entity: compared with the head after each epoch, so that only differences leave.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Emitted {
+    /// The version.
+    pub hash: ContentHash,
+    /// Whether its links were in force.
+    pub active: bool,
+    /// How many feeds supported it and which: a hash of their names.
+    pub sources: ContentHash,
+    /// To take back.
+    pub facts: Facts,
+}
+
+impl Head {
+    /// The version in force.
+    pub fn winner(&self) -> Option<&Claim> {
+        self.claims.iter().max_by(|a, b| a.rank().cmp(&b.rank()))
+    }
+
+    /// The names of the supporting feeds, sorted.
+    pub fn sources(&self) -> Vec<&'static str> {
+        let mut sources: Vec<_> = self.claims.iter().map(|claim| claim.feed.as_str()).collect();
+        sources.sort_unstable();
+        sources
+    }
+
+    /// Takes a claim; one of the same feed stays if it ranks higher. Returns whether anything changed.
+    pub fn assert(&mut self, claim: Claim) -> bool {
+        match self.claims.binary_search_by(|known| known.feed.cmp(&claim.feed)) {
+            Ok(at) if claim.rank() > self.claims[at].rank() => self.claims[at] = claim,
+            Ok(_) => return false,
+            Err(at) => self.claims.insert(at, claim),
+        }
+        true
+    }
+
+    /// Withdraws the feed's claim. Returns whether there was one.
+    pub fn withdraw(&mut self, feed: FeedId) -> bool {
+        let before = self.claims.len();
+        self.claims.retain(|claim| claim.feed != feed);
+        self.claims.len() < before
+    }
+}
+
+impl Facts {
+    /// What `object` asserts as a version of `entity`; links only while `active`.
+    pub fn of(entity: EntityKey, object: &IntelObject, claim: &Claim, active: bool) -> Self {
+        let mut links: Vec<_> = if active {
+            object.holds.iter().map(|held| LinkFact { observable: held.observable.key(entity.tenant), role: held.role }).collect()
+        } else {
+            Vec::new()
+        };
+        links.sort_unstable();
+        links.dedup();
+        let relations = match &object.relationship {
+            Some(_) if claim.revoked => Vec::new(),
+            Some(relationship) => vec![relationship_fact(entity, relationship, claim)],
+            None => object.references.iter().map(|reference| reference_fact(entity, reference.ty, reference.target, claim)).collect(),
+        };
+        let mut objects: Vec<_> = object
+            .holds
+            .iter()
+            .filter(|held| active && held.role == Role::Object)
+            .map(|held| (held.observable.key(entity.tenant), Box::from(held.observable.value())))
+            .collect();
+        objects.sort_unstable();
+        let observing = active && entity.id.ty().as_str() == "observed-data";
+        Self { links: links.into(), seen: object.seen, relations: relations.into(), objects: objects.into(), observing }
+    }
+}
+
+fn relationship_fact(entity: EntityKey, relationship: &Relationship, claim: &Claim) -> RelationFact {
+    RelationFact {
+        id: entity,
+        ty: relationship.ty,
+        source: of_tenant(entity.tenant, relationship.source),
+        target: of_tenant(entity.tenant, relationship.target),
+        doc: Some(claim.doc),
+        origin: claim.origin,
+    }
+}
+
+/// An embedded reference has no identifier of its own: it gets one made from what it says.
+fn reference_fact(entity: EntityKey, ty: TypeName, target: StixId, claim: &Claim) -> RelationFact {
+    let uuid = Uuid::new_v5(&REFERENCES, format!("{} {ty} {target}", entity.id).as_bytes());
+    let id = StixId::new(reference_type(), uuid);
+    RelationFact { id: of_tenant(entity.tenant, id), ty, source: entity, target: of_tenant(entity.tenant, target), doc: None, origin: claim.origin }
+}
+
+fn reference_type() -> TypeName {
+    static TYPE: std::sync::OnceLock<TypeName> = std::sync::OnceLock::new();
+    // The word is valid and short: only a full table could refuse it, and then no type name fits at all.
+    *TYPE.get_or_init(|| TypeName::new("reference").unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn of_tenant(tenant: TenantId, id: StixId) -> EntityKey {
+    EntityKey { id, tenant }
+}
+
+impl RelationFact {
+    /// A STIX relationship, not an embedded reference.
+    pub fn is_relationship(&self) -> bool {
+        self.doc.is_some()
+    }
+}

@@ -1,0 +1,76 @@
+//! Settings of the topology: one struct a part, defaults in one place. The doc comment is the help text.
+use serde::{Deserialize, Serialize};
+use sightline_formats::Limits;
+
+use crate::epoch::EpochSettings;
+use crate::lane::LaneSettings;
+
+/// Everything the dataflow can be told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TopologySettings {
+    /// When an epoch closes.
+    pub epochs: EpochSettings,
+    /// How outputs are written.
+    pub lanes: LaneSettings,
+    /// The intel lane.
+    pub intel: IntelSettings,
+    /// Snapshots of state.
+    pub snapshots: SnapshotSettings,
+    /// Bounds on input.
+    pub limits: Limits,
+    /// Back-pressure.
+    pub flow: FlowSettings,
+}
+
+/// The intel lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntelSettings {
+    /// How many parts a package may have.
+    pub package_parts: u32,
+    /// How many bytes a package may have, all parts together.
+    pub package_bytes: u64,
+    /// How long a package waits for its other parts, in milliseconds of journalled time, before it is a dead letter.
+    pub parts_timeout_ms: i64,
+    /// How long a relationship waits for an end, in milliseconds of journalled time, before it is a dead letter (it is kept all the same).
+    pub reference_grace_ms: i64,
+    /// How many holders the record of an observable names; it counts them all.
+    pub max_holders: usize,
+}
+
+impl Default for IntelSettings {
+    fn default() -> Self {
+        Self { package_parts: 10_000, package_bytes: 1 << 30, parts_timeout_ms: 3_600_000, reference_grace_ms: 60_000, max_holders: 1_000 }
+    }
+}
+
+/// Snapshots of state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotSettings {
+    /// How often, in milliseconds. A restart replays at most this much, and what came after it.
+    pub interval_ms: u64,
+}
+
+impl Default for SnapshotSettings {
+    fn default() -> Self {
+        Self { interval_ms: 30_000 }
+    }
+}
+
+/// Back-pressure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FlowSettings {
+    /// How many epochs may be under way between the journal and the slowest lane; past it the readers stop.
+    pub window_epochs: u64,
+    /// How long the slowest lane may stand still with epochs under way before the process gives up and restarts, in milliseconds.
+    pub watchdog_ms: u64,
+}
+
+impl Default for FlowSettings {
+    fn default() -> Self {
+        Self { window_epochs: 64, watchdog_ms: 120_000 }
+    }
+}
