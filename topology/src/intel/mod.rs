@@ -5,9 +5,11 @@
 //! | [`packages`] | puts parts together, drops repeats, parses |
 //! | [`head`] | which version of an entity is in force: the pure core |
 //! | [`entities`] | keeps the heads, emits entities, links and facts |
+//! | [`changes`] | parts what changed by where it goes |
 //! | [`observed`] | observed data ⋈ the objects it refers to |
 //! | [`relations`] | relations ⋈ their two ends; references to what never came |
 //! | [`index`] | observables and who holds them |
+pub mod changes;
 pub mod entities;
 pub mod head;
 pub mod index;

@@ -1,0 +1,186 @@
+//! The diagram of ARCHITECTURE.md, as code. Every worker builds the same graph.
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use sightline_schemas::Micros;
+use sightline_schemas::topic::Topics;
+use timely::dataflow::Scope;
+use timely::dataflow::operators::generic::Operator as _;
+use timely::dataflow::operators::probe::Handle as Probe;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Input, OkErr, Probe as _};
+
+use crate::by_epoch::{Flow, Time};
+use crate::epoch::Epoch;
+use crate::events::enrich::{EnrichMessage, enrich};
+use crate::events::parse::{ParsedEvent, events};
+use crate::intel::changes::part_changes;
+use crate::intel::entities::{Entities, entities};
+use crate::intel::index::{IndexLink, IndexMessage, IndexOut, index};
+use crate::intel::observed::{link_message, observed_links, observed_rows};
+use crate::intel::packages::{PackageMessage, PackageOut, Packages, packages};
+use crate::intel::relations::{WaitingMessage, join_ends, relation_rows, report_unresolved};
+use crate::intel::{IntelMessage, Routed, Tick};
+use crate::lane::LaneSender;
+use crate::output::{Emission, Emitter, LaneMessage, to_lanes};
+use crate::settings::TopologySettings;
+use crate::source::{InputTopic, Raw, SourceRef};
+use crate::state::documents::Documents;
+use crate::tables::Tables;
+
+/// What one worker brings to the graph.
+pub struct WorkerParts {
+    /// Which worker this is, of how many.
+    pub worker: usize,
+    /// Workers in all processes.
+    pub workers: usize,
+    /// The epoch of the restored state; nothing up to here is emitted.
+    pub resume: Epoch,
+    /// Restored tables of this worker's vnodes.
+    pub tables: Rc<RefCell<Tables>>,
+    /// Restored documents of this worker's vnodes.
+    pub documents: Rc<RefCell<Documents>>,
+    /// Writes records.
+    pub emitter: Emitter,
+    /// The lanes that this worker feeds.
+    pub lanes: Vec<(u32, LaneSender)>,
+    /// Lanes in all.
+    pub lane_count: u32,
+    /// Names of topics.
+    pub topics: Arc<Topics>,
+    /// Settings.
+    pub settings: TopologySettings,
+}
+
+type InputOf<D> = timely::dataflow::InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<D>>>;
+
+/// A worker's hands on its inputs.
+pub struct Inputs {
+    /// Records of `in.control` (to every worker) and `in.intel`.
+    pub packages: InputOf<PackageMessage>,
+    /// Records of `in.logs`.
+    pub logs: InputOf<Raw>,
+    /// The clock: (worker, tick).
+    pub ticks: InputOf<(u64, Tick)>,
+    /// Where the graph is.
+    pub probe: Probe<Time>,
+}
+
+impl Inputs {
+    /// No more input before `epoch`.
+    pub fn advance_to(&mut self, epoch: Epoch) {
+        self.packages.advance_to(epoch.0);
+        self.logs.advance_to(epoch.0);
+        self.ticks.advance_to(epoch.0);
+        self.packages.flush();
+        self.logs.flush();
+        self.ticks.flush();
+    }
+}
+
+/// Builds the graph.
+pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
+    let WorkerParts { worker, workers, resume, tables, documents, emitter, lanes, lane_count, topics, settings } = parts;
+    let (package_input, records) = scope.new_input::<Vec<PackageMessage>>();
+    let (log_input, logs) = scope.new_input::<Vec<Raw>>();
+    let (tick_input, ticks) = scope.new_input::<Vec<(u64, Tick)>>();
+
+    // Packages to claims.
+    let (claims, package_rows) = packages(
+        records.concat(ticks.clone().map(|(worker, tick)| PackageMessage::Tick(worker, tick))),
+        Packages {
+            resume,
+            tables: Rc::clone(&tables),
+            emitter: emitter.clone(),
+            limits: settings.limits.clone(),
+            settings: settings.intel.clone(),
+            workers: workers as u64,
+            worker: worker as u64,
+        },
+    )
+    .ok_err(|out| match out {
+        PackageOut::Message(message) => Ok(*message),
+        PackageOut::Row(row) => Err(row),
+    });
+
+    // Claims to heads, and what changes with them.
+    let changes = part_changes(entities(
+        claims.concat(ticks.clone().map(tick_for_entities)),
+        Entities {
+            resume,
+            tables: Rc::clone(&tables),
+            documents: Rc::clone(&documents),
+            emitter: emitter.clone(),
+            limits: settings.limits.clone(),
+        },
+    ));
+
+    // Observed data ⋈ objects.
+    let observed = observed_links(changes.objects, changes.observations);
+    let observed_rows = observed_rows(changes.observed.concat(observed.clone().inner.map(link_message)), resume, emitter.clone());
+    let observed_index = observed.inner.flat_map(|(link, _time, diff)| {
+        let held = IndexLink { observable: link.observable, entity: link.observed, role: sightline_schemas::Role::Observed, seen: link.seen };
+        [IndexMessage::Link(held, diff)]
+    });
+
+    // Relations ⋈ both ends.
+    let joined = join_ends(changes.relations, changes.present);
+    let relation_rows = relation_rows(joined.relations.inner, resume, emitter.clone(), Rc::clone(&documents));
+    let unresolved = report_unresolved(
+        joined
+            .waiting
+            .consolidate()
+            .inner
+            .map(|(fact, _time, diff)| WaitingMessage::Update(fact, diff))
+            .concat(ticks.clone().map(|(worker, tick)| WaitingMessage::Tick(worker, tick))),
+        resume,
+        Micros(settings.intel.reference_grace_ms.saturating_mul(1000)),
+        emitter.clone(),
+        Rc::clone(&tables),
+        documents,
+    );
+
+    // Events ⋈ indicators, by way of the index.
+    let (open_events, other) = events(logs, settings.limits, emitter.clone(), worker as u32).ok_err(|parsed| match parsed {
+        ParsedEvent::Event(event) => Ok(EnrichMessage::Event(event)),
+        other => Err(other),
+    });
+    let (probes, event_rejects) = other.ok_err(|parsed| match parsed {
+        ParsedEvent::Probe(observable, event) => Ok(IndexMessage::Probe(observable, event)),
+        ParsedEvent::Row(row) => Err(row),
+        ParsedEvent::Event(_) => unreachable!("events were parted off above"),
+    });
+    let (hits, observable_rows) = index(
+        changes.index.concatenate([observed_index, probes, ticks.clone().map(|(worker, tick)| IndexMessage::Tick(worker, tick))]),
+        resume,
+        settings.intel.max_holders,
+        emitter.clone(),
+        tables,
+    )
+    .ok_err(|out| match out {
+        IndexOut::Hit(hit) => Ok(EnrichMessage::Hit(hit)),
+        IndexOut::Row(row) => Err(row),
+    });
+    let event_rows = enrich(open_events.concat(hits), resume, emitter);
+
+    // Everything leaves through the lanes.
+    let rows = package_rows
+        .concatenate([changes.rows, observable_rows, event_rejects])
+        .map(LaneMessage::Emission)
+        .concatenate([observed_rows, relation_rows, unresolved, event_rows].map(boxed))
+        .concat(ticks.map(|(worker, _tick)| LaneMessage::Tick(worker)));
+    let probe = Probe::new();
+    to_lanes(rows, resume, lanes, lane_count, &topics).probe_with(&probe);
+    Inputs { packages: package_input, logs: log_input, ticks: tick_input, probe }
+}
+
+fn boxed(rows: Flow<'_, Emission>) -> Flow<'_, LaneMessage> {
+    rows.map(|row| LaneMessage::Emission(Box::new(row)))
+}
+
+/// The clock as the entities operator hears it: its place among the records of an epoch does not matter.
+fn tick_for_entities((worker, tick): (u64, Tick)) -> Routed {
+    let at = SourceRef { topic: InputTopic::Control, partition: -1, offset: -1 };
+    Routed { route: worker, at, seq: 0, message: IntelMessage::Tick(tick) }
+}
