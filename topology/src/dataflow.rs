@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
 use timely::dataflow::Scope;
-use timely::dataflow::operators::generic::Operator as _;
 use timely::dataflow::operators::probe::Handle as Probe;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Input, OkErr, Probe as _};
@@ -146,13 +145,14 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
         ParsedEvent::Event(event) => Ok(EnrichMessage::Event(event)),
         other => Err(other),
     });
+    let other: Flow<'_, ParsedEvent> = other;
     let (probes, event_rejects) = other.ok_err(|parsed| match parsed {
         ParsedEvent::Probe(observable, event) => Ok(IndexMessage::Probe(observable, event)),
         ParsedEvent::Row(row) => Err(row),
         ParsedEvent::Event(_) => unreachable!("events were parted off above"),
     });
     let (hits, observable_rows) = index(
-        changes.index.concatenate([observed_index, probes, ticks.clone().map(|(worker, tick)| IndexMessage::Tick(worker, tick))]),
+        changes.index.concat(observed_index).concat(probes).concat(ticks.clone().map(|(worker, tick)| IndexMessage::Tick(worker, tick))),
         resume,
         settings.intel.max_holders,
         emitter.clone(),
@@ -166,9 +166,11 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
 
     // Everything leaves through the lanes.
     let rows = package_rows
-        .concatenate([changes.rows, observable_rows, event_rejects])
+        .concat(changes.rows)
+        .concat(observable_rows)
+        .concat(event_rejects)
         .map(LaneMessage::Emission)
-        .concatenate([observed_rows, relation_rows, unresolved, event_rows].map(boxed))
+        .concat(boxed(observed_rows.concat(relation_rows).concat(unresolved).concat(event_rows)))
         .concat(ticks.map(|(worker, _tick)| LaneMessage::Tick(worker)));
     let probe = Probe::new();
     to_lanes(rows, resume, lanes, lane_count, &topics).probe_with(&probe);

@@ -118,7 +118,8 @@ impl Operator {
         let Some(tick) = tick else { return };
         for key in self.timers.due(tick.wall) {
             // A change by the clock has no input record of its own: the row keeps the origin of the version.
-            if let Some(origin) = self.state.tables.borrow().heads.get(&key).and_then(Head::winner).map(|claim| claim.origin) {
+            let origin = self.state.tables.borrow().heads.get(&key).and_then(|head| head.winner()).map(|claim| claim.origin);
+            if let Some(origin) = origin {
                 self.touch(key, origin);
             }
         }
