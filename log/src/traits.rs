@@ -76,6 +76,10 @@ pub trait Log: Send + Sync {
 pub trait LogReader: Send {
     /// Appends up to `max` records to `into`, waiting up to `timeout` for the first. Returns how many; 0 says nothing about the end.
     fn poll(&mut self, into: &mut Vec<Record>, max: usize, timeout: Duration) -> Result<usize, LogError>;
+
+    /// For each partition the offset from which the next record will come. It moves past markers of transactions too, so a reader whose
+    /// position has reached the end of [`Log::range`] has read all that was committed then.
+    fn positions(&self) -> Vec<(TopicPartition, Offset)>;
 }
 
 /// Writes acknowledged records.

@@ -25,7 +25,7 @@ use crate::output::Emitter;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::settings::TopologySettings;
 use crate::source::{InputTopic, Raw};
-use crate::state::snapshot::Snapshots;
+use crate::state::snapshot::{SnapshotSender, Snapshots};
 use crate::worker::{self, Feed};
 
 /// What an engine needs.
@@ -157,7 +157,8 @@ impl Engine {
         log.ensure_topics(&topic_specs(&topics, partitions, replication))?;
         let encoder = register(&*registry, &topics)?;
         let recovered = recover(&*log, &topics, &settings, &state_dir, workers)?;
-        let Recovered { journal, entries, lanes, former, resume, tables, documents, snapshots } = recovered;
+        let Recovered { journal, entries, mut lanes, former, resume, tables, documents, snapshots, snapshot_sender } = recovered;
+        let senders = lanes.take_senders();
         let shared = Arc::new(Shared {
             head: AtomicU64::new(entries.last().map_or(resume, |entry| entry.epoch).0),
             records: AtomicU64::new(0),
@@ -178,12 +179,13 @@ impl Engine {
                 worker,
                 tables,
                 documents,
-                lanes: lanes.senders().into_iter().filter(|(lane, _)| *lane as usize % workers == worker).collect(),
+                lanes: senders.iter().filter(|(lane, _)| *lane as usize % workers == worker).cloned().collect(),
             })
             .collect();
+        drop(senders);
         let workers_thread = start_workers(parts, receivers, emitter, resume, lane_count, Arc::new(topics.clone()), settings.clone(), Arc::clone(&shared))?;
 
-        let source = Source { log, topics, settings, journal, entries, former, feeds, input, shared: Arc::clone(&shared) };
+        let source = Source { log, topics, settings, journal, entries, former, feeds, input, snapshots: snapshot_sender, shared: Arc::clone(&shared) };
         let epochs = spawn("epochs", move || source.run())?;
         Ok(Self { shared, epochs, workers: workers_thread, lanes, snapshots })
     }
@@ -314,6 +316,7 @@ struct Source {
     former: Former,
     feeds: Vec<SyncSender<Feed>>,
     input: InputMode,
+    snapshots: SnapshotSender,
     shared: Arc<Shared>,
 }
 
@@ -349,6 +352,8 @@ impl Source {
             self.journal.append(&formed.entry)?;
             self.feed(&formed.entry, formed.records, snapshot)?;
             if snapshot {
+                let positions = self.former.positions().into_iter().map(|(at, offset)| (at.topic.to_string(), at.partition, offset.0)).collect();
+                self.snapshots.begin(formed.entry.epoch, formed.entry.wall, positions);
                 (changed, snapshot_at) = (false, Instant::now());
             }
             if last || published_at.elapsed() >= PUBLISH {
@@ -403,7 +408,7 @@ impl Source {
         let mut least = self.shared.committed.min();
         let mut since = Instant::now();
         while epoch.0.saturating_sub(least.0.max(self.former.resume().0)) > window {
-            if self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            if self.shared.committed.has_failed() {
                 return Err(EngineError::Thread("lanes".into()));
             }
             let now = self.shared.committed.wait_past(least, Duration::from_millis(100));

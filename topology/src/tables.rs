@@ -61,6 +61,8 @@ pub struct Tables {
     pub feeds: BTreeMap<FeedKey, Feed>,
     /// The journalled clock of the last epoch that the entities completed.
     pub wall: Micros,
+    /// Which worker this is.
+    pub worker: usize,
     /// Where snapshots go.
     pub snapshots: SnapshotSender,
 }
@@ -80,7 +82,7 @@ impl Tables {
             TableId::Parts => self.snapshots.write(epoch, id, &mut self.parts),
             TableId::Waiting => self.snapshots.write(epoch, id, &mut self.waiting),
             TableId::Index => self.snapshots.write(epoch, id, &mut self.index),
-            TableId::Feeds => self.snapshots.write_shared(epoch, id, &self.feeds),
+            TableId::Feeds => self.snapshots.write_shared(epoch, id, &self.feeds, self.worker == 0),
         }
     }
 }

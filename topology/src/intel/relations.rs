@@ -19,6 +19,7 @@ use crate::epoch::Epoch;
 use crate::output::{Emission, Emitter, Rejection};
 use crate::source::SourceRef;
 use crate::state::documents::Documents;
+use crate::state::table::vnode_of;
 use crate::tables::{Tables, TableId};
 
 /// Relations in force, and relationships that wait for an end.
@@ -58,7 +59,7 @@ pub fn relation_rows<'scope>(
     emitter: Emitter,
     documents: Rc<RefCell<Documents>>,
 ) -> Flow<'scope, Emission> {
-    relations.by_epoch("RelationRows", resume, |(fact, _, _)| fact.id.route(), |_| {}, move |epoch, updates, out| {
+    relations.by_epoch("RelationRows", resume, |(fact, _, _)| u64::from(vnode_of(fact.id.route())), |_| {}, move |epoch, updates, out| {
         if epoch <= resume {
             return;
         }
@@ -119,7 +120,7 @@ pub enum WaitingMessage {
 impl WaitingMessage {
     fn route(&self) -> u64 {
         match self {
-            Self::Update(fact, _) => fact.id.route(),
+            Self::Update(fact, _) => u64::from(vnode_of(fact.id.route())),
             Self::Tick(worker, _) => *worker,
         }
     }

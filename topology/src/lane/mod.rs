@@ -1,0 +1,135 @@
+//! Lanes: the only way out. A fixed number of transactional producers, whatever the number of workers.
+//!
+//! A transaction holds all outputs and dead letters of one or more epochs and one progress record. So an epoch is wholly out or not at all, and
+//! what is out is known (invariant I2: a lane commits in epoch order, because one thread writes it).
+mod committed;
+mod progress;
+mod thread;
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sightline_log::{Headers, Log, LogError};
+use sightline_schemas::topic::Topics;
+
+pub use committed::Committed;
+
+use crate::epoch::Epoch;
+
+/// How outputs are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LaneSettings {
+    /// How many. It is part of the identity of a cell: changing it needs a drained cell.
+    pub count: u32,
+    /// How many records one transaction may gather when a lane is behind.
+    pub transaction_records: usize,
+    /// How many epochs without output may pass before progress is written all the same.
+    pub progress_epochs: u64,
+}
+
+impl Default for LaneSettings {
+    fn default() -> Self {
+        Self { count: 2, transaction_records: 50_000, progress_epochs: 30 }
+    }
+}
+
+/// A record to be written.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Output {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Key.
+    pub key: Bytes,
+    /// Value; none is a tombstone.
+    pub value: Option<Bytes>,
+    /// Headers.
+    pub headers: Headers,
+}
+
+/// The outputs of an epoch, for one lane.
+struct LaneEpoch {
+    epoch: Epoch,
+    outputs: Vec<Output>,
+}
+
+/// Where a worker puts the epochs of a lane.
+#[derive(Clone)]
+pub struct LaneSender {
+    sender: SyncSender<LaneEpoch>,
+}
+
+impl LaneSender {
+    /// Hands over an epoch. The channel holds more epochs than the window lets under way, so this does not wait.
+    pub fn send(&self, epoch: Epoch, outputs: Vec<Output>) {
+        // The lane ends only by failing, which it has reported by then.
+        let _ = self.sender.send(LaneEpoch { epoch, outputs });
+    }
+}
+
+/// All lanes of a cell, taken over from any older process.
+pub struct Lanes {
+    senders: Vec<(u32, LaneSender)>,
+    threads: Vec<JoinHandle<Result<(), LogError>>>,
+    committed: Arc<Committed>,
+}
+
+impl Lanes {
+    /// Fences every lane, *then* reads what each has committed, and starts their threads. `window`: how many epochs may be under way.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn open(log: &dyn Log, topics: &Topics, settings: &LaneSettings, window: u64) -> Result<Self, LogError> {
+        let ids: Vec<String> = (0..settings.count).map(|lane| format!("{}-lane-{lane}", topics.prefix())).collect();
+        // In parallel: each takeover may wait for a transaction of the older process to end.
+        let writers: Vec<_> = std::thread::scope(|scope| {
+            let openings: Vec<_> = ids.iter().map(|id| scope.spawn(|| log.transactional(id))).collect();
+            openings.into_iter().map(|opening| opening.join().unwrap_or(Err(LogError::Fatal { what: "open a lane", message: "its thread panicked".into() }))).collect()
+        });
+        let gates = progress::read(log, topics, settings.count)?;
+        let committed = Arc::new(Committed::new(gates.clone()));
+        let (mut senders, mut threads) = (Vec::new(), Vec::new());
+        for ((lane, writer), gate) in (0..).zip(writers).zip(gates) {
+            let (sender, receiver) = sync_channel(window as usize + 2);
+            let lane_thread = thread::LaneThread {
+                lane,
+                writer: writer?,
+                gate,
+                progress_topic: topics.progress().into(),
+                settings: settings.clone(),
+                committed: Arc::clone(&committed),
+            };
+            let spawned = std::thread::Builder::new().name(format!("lane-{lane}")).spawn(move || lane_thread.run(&receiver));
+            threads.push(spawned.map_err(|error| LogError::Fatal { what: "start a lane", message: error.to_string() })?);
+            senders.push((lane, LaneSender { sender }));
+        }
+        Ok(Self { senders, threads, committed })
+    }
+
+    /// What lanes have committed.
+    pub fn committed(&self) -> Arc<Committed> {
+        Arc::clone(&self.committed)
+    }
+
+    /// The lanes' inputs, for the workers. Lanes end when all of these are gone.
+    pub fn take_senders(&mut self) -> Vec<(u32, LaneSender)> {
+        std::mem::take(&mut self.senders)
+    }
+
+    /// Waits for all lanes to commit what they were given.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn close(self) -> Result<(), LogError> {
+        drop(self.senders);
+        let mut result = Ok(());
+        for thread in self.threads {
+            let ended = thread.join().unwrap_or(Err(LogError::Fatal { what: "run a lane", message: "its thread panicked".into() }));
+            result = result.and(ended);
+        }
+        result
+    }
+}

@@ -1,0 +1,206 @@
+//! What happens at a start: fence, read gates and journal, load the newest state that no lane is behind, and say where to go on.
+//!
+//! The steps R1 to R6 of the protocol; R7 (replay) and R8 (mint) are the epochs thread's.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use sightline_log::{Log, LogError, Offset, TopicPartition};
+use sightline_schemas::Micros;
+use sightline_schemas::topic::Topics;
+
+use crate::epoch::{Epoch, EpochError, Former, Journal, JournalEntry};
+use crate::lane::Lanes;
+use crate::settings::TopologySettings;
+use crate::source::InputTopic;
+use crate::state::documents::Documents;
+use crate::state::manifest::{self, Manifest};
+use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
+use crate::state::snapshot::{SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
+use crate::state::table::KeyedTable;
+use crate::tables::{TableId, Tables};
+
+/// State that cannot be brought back.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The inputs cannot be read from where the state ends.
+    #[error(transparent)]
+    Epoch(#[from] EpochError),
+    /// A segment failed, and no older snapshot serves.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// The state directory cannot be used.
+    #[error("failed to open the state directory {path}: {source}")]
+    Directory {
+        /// Where.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// The journal begins after the newest usable snapshot.
+    #[error(
+        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or ingest again into a new cell", first.0
+    )]
+    Gap {
+        /// State directory.
+        path: PathBuf,
+        /// The journal's first epoch.
+        first: Epoch,
+    },
+    /// The state was made by other code or settings, and epochs wait to be replayed: the replay would mix both.
+    #[error(
+        "the journal holds {pending} epochs that were under way when version {was} stopped; start that version once more and stop it with SIGTERM, \
+         then start {is}"
+    )]
+    Fingerprint {
+        /// Epochs.
+        pending: u64,
+        /// The snapshot's.
+        was: String,
+        /// This one's.
+        is: String,
+    },
+}
+
+/// Everything a start needs.
+pub struct Recovered {
+    /// Taken over.
+    pub journal: Journal,
+    /// To be replayed.
+    pub entries: Vec<JournalEntry>,
+    /// Taken over.
+    pub lanes: Lanes,
+    /// Reads from where the state ends.
+    pub former: Former,
+    /// The epoch of the state.
+    pub resume: Epoch,
+    /// One a worker.
+    pub tables: Vec<Tables>,
+    /// One a worker.
+    pub documents: Vec<Documents>,
+    /// The running thread.
+    pub snapshots: Snapshots,
+    /// For the epochs thread.
+    pub snapshot_sender: SnapshotSender,
+}
+
+/// What a state depends on beside its input. Bounds are part of it: other bounds, other dead letters.
+fn fingerprint(settings: &TopologySettings) -> String {
+    let state = serde_json::json!({ "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits });
+    let hash = blake3::hash(state.to_string().as_bytes()).to_hex();
+    format!("{}-{}", env!("CARGO_PKG_VERSION"), &hash[..16])
+}
+
+/// Recovers a cell for `workers` workers.
+///
+/// # Errors
+/// [`RecoveryError`].
+pub fn recover(log: &dyn Log, topics: &Topics, settings: &TopologySettings, directory: &Path, workers: usize) -> Result<Recovered, RecoveryError> {
+    let failed = |source| RecoveryError::Directory { path: directory.to_owned(), source };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    // R1 to R3: nobody else writes from here on, so what is read is the truth.
+    let (journal, mut entries) = Journal::open(log, topics)?;
+    let lanes = Lanes::open(log, topics, &settings.lanes, settings.flow.window_epochs)?;
+    let gate = lanes.committed().min();
+
+    // R4, R5.
+    let fingerprint = fingerprint(settings);
+    let (manifest, loaded) = newest_usable(directory, gate)?;
+    let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
+    let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
+    if entries.first().is_some_and(|first| first.epoch > resume.next()) {
+        return Err(RecoveryError::Gap { path: directory.to_owned(), first: entries[0].epoch });
+    }
+    entries.retain(|entry| entry.epoch > resume);
+    if let Some(manifest) = &manifest
+        && manifest.fingerprint != fingerprint
+        && entries.iter().any(|entry| entry.epoch > gate || entry.records > 0)
+    {
+        let pending = entries.len() as u64;
+        return Err(RecoveryError::Fingerprint { pending, was: manifest.fingerprint.clone(), is: fingerprint });
+    }
+    let (snapshot_sender, receiver) = snapshot_channel();
+    let mut tables = Vec::new();
+    let mut documents = Vec::new();
+    let marks = manifest.as_ref().map(|manifest| manifest.documents.as_slice()).unwrap_or_default();
+    for worker in 0..workers {
+        let owned = |vnode: u8| usize::from(vnode) % workers == worker;
+        tables.push(load(&loaded, owned, worker, wall, snapshot_sender.clone())?);
+        documents.push(Documents::open(directory, owned, marks, snapshot_sender.clone()).map_err(failed)?);
+    }
+
+    // R6.
+    let former = Former::open(log, positions(log, topics, manifest.as_ref())?, resume, wall, settings.epochs.clone())?;
+    let options = SnapshotOptions {
+        directory: directory.to_owned(),
+        fingerprint,
+        tables: TableId::ALL.len(),
+        workers,
+        restored: manifest,
+        committed: lanes.committed(),
+    };
+    let snapshots = Snapshots::start(receiver, options).map_err(failed)?;
+    tracing::info!(resume = resume.0, gate = gate.0, replay = entries.len(), workers, "recovered");
+    Ok(Recovered { journal, entries, lanes, former, resume, tables, documents, snapshots, snapshot_sender })
+}
+
+type Loaded = Vec<(SegmentMeta, Vec<Entry>)>;
+
+/// The newest manifest that no lane is behind and whose segments are whole.
+fn newest_usable(directory: &Path, gate: Epoch) -> Result<(Option<Manifest>, Loaded), RecoveryError> {
+    for manifest in manifest::list(directory).into_iter().filter(|manifest| manifest.epoch <= gate) {
+        let segments: Result<Loaded, SegmentError> =
+            manifest.segments.iter().map(|meta| Ok((meta.clone(), segment::read(directory, meta)?))).collect();
+        match segments {
+            Ok(segments) => return Ok((Some(manifest), segments)),
+            Err(error) => tracing::warn!(%error, epoch = manifest.epoch.0, "this snapshot cannot be used"),
+        }
+    }
+    Ok((None, Vec::new()))
+}
+
+fn load(loaded: &Loaded, owned: impl Fn(u8) -> bool, worker: usize, wall: Micros, snapshots: SnapshotSender) -> Result<Tables, SegmentError> {
+    let mut tables = Tables {
+        worker,
+        heads: KeyedTable::default(),
+        packages: KeyedTable::default(),
+        parts: KeyedTable::default(),
+        waiting: KeyedTable::default(),
+        index: KeyedTable::default(),
+        feeds: BTreeMap::new(),
+        wall,
+        snapshots,
+    };
+    for (meta, entries) in loaded {
+        let Some(table) = TableId::ALL.into_iter().find(|table| *table as u8 == meta.table) else { continue };
+        match table {
+            TableId::Feeds => tables.feeds.extend(entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?),
+            _ if !owned(meta.vnode) => {}
+            TableId::Heads => tables.heads.load(entries)?,
+            TableId::Packages => tables.packages.load(entries)?,
+            TableId::Parts => tables.parts.load(entries)?,
+            TableId::Waiting => tables.waiting.load(entries)?,
+            TableId::Index => tables.index.load(entries)?,
+        }
+    }
+    Ok(tables)
+}
+
+/// Where each input partition goes on: where the snapshot says, or at its beginning.
+fn positions(log: &dyn Log, topics: &Topics, manifest: Option<&Manifest>) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
+    let mut positions = Vec::new();
+    for topic in crate::source::InputTopic::ALL.map(|topic: InputTopic| topic.name(topics)) {
+        for number in 0..log.partitions(&topic)? {
+            let partition = TopicPartition::new(topic.as_str(), number);
+            let known = manifest.and_then(|manifest| manifest.positions.iter().find(|(name, at, _)| *name == topic && *at == number));
+            let offset = match known {
+                Some((_, _, offset)) => Offset(*offset),
+                None => log.range(&partition)?.start,
+            };
+            positions.push((partition, offset));
+        }
+    }
+    Ok(positions)
+}

@@ -1,0 +1,164 @@
+//! The documents of claims, on disk: written when a claim comes, read again when an older version comes back to power.
+//!
+//! One append-only file a vnode, `docs-<vnode>.log`, so that rescaling moves nothing:
+//! ```text
+//! document: length u32 | XXH3-64 of the bytes, low half u32 | bytes          integers little-endian
+//! ```
+//! The end of a file is in memory until 64 KiB are together. A snapshot marks the lengths; a restart cuts the files back to them,
+//! and the replay appends again what came after.
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::snapshot::SnapshotSender;
+use super::table::{VNODES, vnode_of};
+use crate::epoch::Epoch;
+
+/// How much of a file stays in memory: large enough that a write costs little a document, small enough for 256 of them.
+const TAIL: usize = 64 << 10;
+const HEADER: usize = 8;
+
+/// Where a document is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct DocRef {
+    offset: u64,
+    len: u32,
+    vnode: u8,
+}
+
+/// The length of one vnode's file at a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Mark {
+    /// Which.
+    pub vnode: u8,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// The documents of one worker's vnodes.
+pub struct Documents {
+    directory: PathBuf,
+    files: Vec<DocumentFile>,
+    snapshots: SnapshotSender,
+}
+
+#[derive(Default)]
+struct DocumentFile {
+    file: Option<File>,
+    written: u64,
+    tail: Vec<u8>,
+}
+
+/// The name of a vnode's file.
+pub fn file_name(vnode: u8) -> String {
+    format!("docs-{vnode:03}.log")
+}
+
+impl Documents {
+    /// Opens the files of `owned` vnodes in `directory`, cut back to `marks`; a vnode without a mark is emptied.
+    ///
+    /// # Errors
+    /// When the directory cannot be written, or a file is shorter than its mark.
+    pub fn open(directory: &Path, owned: impl Fn(u8) -> bool, marks: &[Mark], snapshots: SnapshotSender) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let mut files: Vec<DocumentFile> = (0..VNODES).map(|_| DocumentFile::default()).collect();
+        for vnode in (0..=u8::MAX).filter(|vnode| owned(*vnode)) {
+            let path = directory.join(file_name(vnode));
+            let mark = marks.iter().find(|mark| mark.vnode == vnode).map_or(0, |mark| mark.len);
+            if mark == 0 && !path.exists() {
+                continue;
+            }
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            if file.metadata()?.len() < mark {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} is shorter than its snapshot says", path.display())));
+            }
+            file.set_len(mark)?;
+            files[usize::from(vnode)] = DocumentFile { file: Some(file), written: mark, tail: Vec::new() };
+        }
+        Ok(Self { directory: directory.to_owned(), files, snapshots })
+    }
+
+    /// Appends a document of the key with this route.
+    pub fn append(&mut self, route: u64, bytes: &[u8]) -> DocRef {
+        let vnode = vnode_of(route);
+        let file = &mut self.files[usize::from(vnode)];
+        let at = DocRef { offset: file.written + file.tail.len() as u64, len: bytes.len() as u32, vnode };
+        file.tail.extend_from_slice(&at.len.to_le_bytes());
+        file.tail.extend_from_slice(&(xxh3_64(bytes) as u32).to_le_bytes());
+        file.tail.extend_from_slice(bytes);
+        if file.tail.len() >= TAIL
+            && let Err(error) = file.flush(&self.directory, vnode)
+        {
+            // The documents stay in memory, and the snapshot that needs them on disk will not be taken.
+            tracing::error!(%error, vnode, "failed to write documents; free space in the state directory");
+        }
+        at
+    }
+
+    /// Reads a document.
+    ///
+    /// # Panics
+    /// When the file does not hold what was written: the state is then worth nothing, and the process must end before it writes on.
+    pub fn text(&self, at: DocRef) -> String {
+        self.read(at).unwrap_or_else(|error| {
+            let file = self.directory.join(file_name(at.vnode));
+            panic!("{} is damaged at byte {}: {error}; remove the state directory and start again: it is rebuilt from the log", file.display(), at.offset)
+        })
+    }
+
+    fn read(&self, at: DocRef) -> Result<String, String> {
+        let file = &self.files[usize::from(at.vnode)];
+        let total = HEADER + at.len as usize;
+        let mut bytes = vec![0; total];
+        if at.offset >= file.written {
+            let start = (at.offset - file.written) as usize;
+            bytes.copy_from_slice(file.tail.get(start..start + total).ok_or("out of range")?);
+        } else {
+            file.file.as_ref().ok_or("no file")?.read_exact_at(&mut bytes, at.offset).map_err(|error| error.to_string())?;
+        }
+        let (header, document) = bytes.split_at(HEADER);
+        if header[..4] != at.len.to_le_bytes() || header[4..] != (xxh3_64(document) as u32).to_le_bytes() {
+            return Err("checksum".into());
+        }
+        String::from_utf8(bytes.split_off(HEADER)).map_err(|error| error.to_string())
+    }
+
+    /// Writes all to the files, and tells the snapshot of `epoch` how long they are.
+    pub fn mark(&mut self, epoch: Epoch) {
+        let mut marks = Vec::new();
+        for (vnode, file) in (0..=u8::MAX).zip(&mut self.files) {
+            if let Err(error) = file.flush(&self.directory, vnode) {
+                tracing::error!(%error, vnode, "failed to write documents; no snapshot is taken until there is space in the state directory");
+                return self.snapshots.give_up(epoch);
+            }
+            if file.written > 0 {
+                marks.push(Mark { vnode, len: file.written });
+            }
+        }
+        self.snapshots.documents(epoch, marks);
+    }
+}
+
+impl DocumentFile {
+    fn flush(&mut self, directory: &Path, vnode: u8) -> io::Result<()> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        if self.file.is_none() {
+            let path = directory.join(file_name(vnode));
+            self.file = Some(OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?);
+        }
+        if let Some(file) = &self.file {
+            // At an explicit offset: a write that failed half-way is written over.
+            file.write_all_at(&self.tail, self.written)?;
+            self.written += self.tail.len() as u64;
+            self.tail.clear();
+            self.tail.shrink_to(TAIL);
+        }
+        Ok(())
+    }
+}
