@@ -2,11 +2,13 @@
 //!
 //! Read in this order: [`name`] (interned words), [`time`], [`entity_id`] and [`observable`] (identity),
 //! [`record`] (one file a record type), [`topic`] (names and keys), [`avro`] and [`registry`] (bytes).
+pub mod avro;
 pub mod entity_id;
 pub mod hash;
 pub mod name;
 pub mod observable;
 pub mod record;
+pub mod registry;
 pub mod time;
 pub mod topic;
 
