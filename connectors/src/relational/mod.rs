@@ -1,0 +1,8 @@
+//! The output records as rows: the tables of the contract, for every store that has tables.
+//!
+//! [`table`] names tables and columns, [`row`] turns records into cells and cells into digests. What SQL a store wants is its own affair.
+pub mod row;
+pub mod table;
+
+pub use row::{Cell, KeyError, content, deleted_key, digest, key_text, row};
+pub use table::{Column, ColumnType, TABLES, Table, table};

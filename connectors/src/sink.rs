@@ -1,0 +1,137 @@
+//! The contract of a sink.
+use async_trait::async_trait;
+use sightline_log::{Offset, TopicPartition};
+use sightline_schemas::ContentHash;
+use sightline_schemas::avro::{OutputRecord, RecordType};
+
+use crate::batch::Batch;
+
+/// A store that follows the output topics.
+///
+/// # The life of a sink, in the order of calls
+/// 1. The factory makes it from its options. Nothing is connected yet, so bad options are the only thing that can fail there.
+/// 2. [`open`](Self::open) connects, creates what is missing in the store (tables, indices, constraints) and *takes over*: it raises
+///    a generation kept in the store. From then on a `put` of an older holder fails with [`SinkError::Fenced`].
+/// 3. [`positions`](Self::positions) says where to go on reading. The store's own positions are the only truth; the runtime keeps none.
+/// 4. [`put`](Self::put), again and again, one at a time. A failed `put` is repeated with the same batch until it succeeds, is cut in
+///    two, or the connector stops; the sink connects anew by itself when its connection was lost, *without* taking over again.
+/// 5. [`close`](Self::close), once, after the last `put`.
+///
+/// `positions`, [`scan`](Self::scan) and [`digest`](Self::digest) also serve `verify`, on a sink that was never opened: they must not write.
+///
+/// # Effectively once
+/// When `put` returns `Ok`, the store holds the batch's records *and* its positions, durably. When it fails or the process dies, any
+/// part may be there, and the same records come again: so each write is idempotent and ordered by epoch (an older value never
+/// overwrites a newer one, a repeated one changes nothing). A store with transactions puts records and positions into one; a store
+/// without writes the positions last.
+#[async_trait]
+pub trait SinkConnector: Send {
+    /// The types it can hold; the runtime reads no other topics for it.
+    fn supports(&self) -> &'static [RecordType];
+
+    /// Connects, creates the schema if need be, and takes over.
+    ///
+    /// # Errors
+    /// [`SinkError::Retriable`] while the store is away; [`SinkError::Fatal`] when it can never work (no permission, wrong version).
+    async fn open(&mut self) -> Result<(), SinkError>;
+
+    /// The positions that the store holds for this connector; none before the first batch.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). A store whose schema does not exist yet holds no positions: that is no error.
+    async fn positions(&mut self) -> Result<Vec<(TopicPartition, Offset)>, SinkError>;
+
+    /// Stores the records and the positions of a batch.
+    ///
+    /// # Errors
+    /// By what should happen next: see [`SinkError`].
+    async fn put(&mut self, batch: &Batch) -> Result<(), SinkError>;
+
+    /// Calls `visit` for each record of `ty` that the store holds, in any order; stubs and rows marked as deleted are not held.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError>;
+
+    /// What [`scan`](Self::scan) gives for `record` when the store holds it faithfully: a digest of the fields that this store keeps.
+    fn digest(&self, record: &OutputRecord) -> ContentHash;
+
+    /// Lets go of connections. Errors have nowhere to go: everything acknowledged is durable already.
+    async fn close(&mut self);
+}
+
+/// A record as a store holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// `tenant:id`.
+    pub key: String,
+    /// Digest of the fields that the store keeps.
+    pub digest: ContentHash,
+}
+
+/// A record that a store will never take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Its place in [`Batch::records`].
+    pub at: usize,
+    /// A stable code in kebab case.
+    pub reason: &'static str,
+    /// What the store said.
+    pub message: String,
+}
+
+/// Why a sink could not do what it was asked. The variant says what the runtime does next.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Time-outs, refused connections, 429, 5xx, deadlocks, and 401/403 (credentials are rotated, and waiting loses nothing): the
+    /// runtime tries again with back-off, for ever, visible as lag.
+    #[error("failed to {what}: {message}; will try again")]
+    Retriable {
+        /// The operation, to follow "failed to".
+        what: &'static str,
+        /// The cause.
+        message: String,
+    },
+    /// Records that the store will never take, named: the runtime dead-letters them and repeats the batch without them.
+    #[error("{} of the batch cannot be stored; the first: {}", .0.len(), .0.first().map_or("", |refused| &refused.message))]
+    Refused(Vec<Refused>),
+    /// Some record of the batch cannot be stored, and the store does not say which: the runtime cuts the batch in two until it knows.
+    #[error("a record of the batch cannot be stored ({reason}): {message}")]
+    Data {
+        /// A stable code in kebab case.
+        reason: &'static str,
+        /// What the store said.
+        message: String,
+    },
+    /// Another process took the connector over: this one stops and leaves the store alone.
+    #[error("fenced: another process has taken over connector {connector}; this one stops")]
+    Fenced {
+        /// Name of the connector.
+        connector: String,
+    },
+    /// Waiting will not help: the connector fails until it is restarted.
+    #[error("failed to {what}: {message}")]
+    Fatal {
+        /// The operation, to follow "failed to".
+        what: &'static str,
+        /// The cause, and what to do.
+        message: String,
+    },
+}
+
+impl SinkError {
+    /// A failure that may pass.
+    pub fn retriable(what: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self::Retriable { what, message: cause.to_string() }
+    }
+
+    /// A failure that will not.
+    pub fn fatal(what: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self::Fatal { what, message: cause.to_string() }
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn is_retriable(&self) -> bool {
+        matches!(self, Self::Retriable { .. })
+    }
+}

@@ -1,0 +1,54 @@
+//! Reads a table back.
+use std::borrow::Cow;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension};
+use sightline_schemas::Micros;
+use sightline_schemas::avro::RecordType;
+
+use super::failed;
+use crate::relational::{Cell, ColumnType, Table, digest, key_text, table};
+use crate::sink::{SinkError, Stored};
+
+pub(super) fn scan(connection: &Connection, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+    let failed = failed("read a table");
+    let table = table(ty);
+    let there = connection
+        .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1", [table.name], |_| Ok(()))
+        .optional()
+        .map_err(&failed)?;
+    if there.is_none() {
+        return Ok(());
+    }
+    let sql = format!("SELECT {} FROM {}", Table::names(table.content_columns()), table.name);
+    let mut statement = connection.prepare(&sql).map_err(&failed)?;
+    let mut rows = statement.query([]).map_err(&failed)?;
+    while let Some(row) = rows.next().map_err(&failed)? {
+        let mut cells = Vec::with_capacity(table.content);
+        for (at, column) in table.content_columns().iter().enumerate() {
+            cells.push(cell(column.ty, row.get_ref(at).map_err(&failed)?));
+        }
+        visit(Stored { key: key_text(&cells[..table.key]), digest: digest(&cells) });
+    }
+    Ok(())
+}
+
+/// A value that somebody else changed into something we never write becomes a text, and so differs.
+fn cell(ty: ColumnType, value: ValueRef<'_>) -> Cell<'_> {
+    let text = match value {
+        ValueRef::Null => return Cell::Null,
+        ValueRef::Integer(number) if ty == ColumnType::Bool => return Cell::Bool(number != 0),
+        ValueRef::Integer(number) => return Cell::Int(number),
+        ValueRef::Real(number) => return Cell::Text(number.to_string().into()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes),
+    };
+    match ty {
+        ColumnType::Json => Cell::Json(text),
+        ColumnType::Time => Micros::parse(&text).map_or(Cell::Text(text), Cell::Time),
+        ColumnType::TextList => match serde_json::from_str::<Vec<String>>(&text) {
+            Ok(list) => Cell::TextList(Cow::Owned(list)),
+            Err(_) => Cell::Text(text),
+        },
+        _ => Cell::Text(text),
+    }
+}

@@ -1,0 +1,115 @@
+//! A batch as one transaction.
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params};
+
+use super::failed;
+use crate::batch::{Batch, Op};
+use crate::relational::{Cell, TABLES, Table, deleted_key, row};
+use crate::sink::{Refused, SinkError};
+
+pub(super) fn put(connection: &mut Connection, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {
+    let failed = failed("write a batch");
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+    let mine = transaction
+        .prepare_cached("SELECT 1 FROM sink_lease WHERE connector = ?1 AND generation = ?2")
+        .and_then(|mut statement| statement.query_row(params![connector, generation], |_| Ok(())).optional())
+        .map_err(&failed)?;
+    if mine.is_none() {
+        return Err(SinkError::Fenced { connector: connector.to_owned() });
+    }
+    for table in TABLES {
+        write(&transaction, table, batch)?;
+    }
+    for (partition, next) in &batch.next {
+        transaction
+            .prepare_cached(
+                "INSERT INTO sink_offset VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (connector, topic, part)
+                 DO UPDATE SET next_offset = excluded.next_offset, epoch = max(epoch, excluded.epoch), generation = excluded.generation",
+            )
+            .and_then(|mut statement| {
+                let epoch = i64::try_from(batch.epoch()).unwrap_or(i64::MAX);
+                statement.execute(params![connector, &*partition.topic, partition.partition, next.0, epoch, generation])
+            })
+            .map_err(&failed)?;
+    }
+    transaction.commit().map_err(&failed)
+}
+
+fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch) -> Result<(), SinkError> {
+    let records = batch.newest(table.ty);
+    if records.is_empty() {
+        return Ok(());
+    }
+    let mut upsert = transaction.prepare_cached(&upsert(table)).map_err(failed("prepare a statement"))?;
+    let mut delete = transaction.prepare_cached(&delete(table)).map_err(failed("prepare a statement"))?;
+    for (at, record) in records {
+        let written = match &record.op {
+            Op::Upsert(value) => upsert.execute(rusqlite::params_from_iter(row(record, value).iter().map(Bound))),
+            Op::Delete => {
+                let mut key = deleted_key(record)
+                    .map_err(|error| SinkError::Refused(vec![Refused { at, reason: "invalid-key", message: error.to_string() }]))?;
+                key.push(Cell::Int(i64::try_from(record.epoch).unwrap_or(i64::MAX)));
+                delete.execute(rusqlite::params_from_iter(key.iter().map(Bound)))
+            }
+        };
+        written.map_err(failed("write a batch")).map_err(|error| match error {
+            SinkError::Data { reason, message } => SinkError::Refused(vec![Refused { at, reason, message }]),
+            other => other,
+        })?;
+    }
+    Ok(())
+}
+
+fn upsert(table: &Table) -> String {
+    let places: Vec<String> = (1..=table.columns.len()).map(|n| format!("?{n}")).collect();
+    let set: Vec<String> = table.other_columns().iter().map(|c| format!("{0} = excluded.{0}", c.name)).collect();
+    format!(
+        "INSERT INTO {name} ({columns}) VALUES ({places}) ON CONFLICT ({key}) DO UPDATE SET {set} WHERE {name}.epoch <= excluded.epoch",
+        name = table.name,
+        columns = Table::names(table.columns),
+        places = places.join(", "),
+        key = Table::names(table.key_columns()),
+        set = set.join(", "),
+    )
+}
+
+fn delete(table: &Table) -> String {
+    let key: Vec<String> = table.key_columns().iter().enumerate().map(|(at, c)| format!("{} = ?{}", c.name, at + 1)).collect();
+    format!("DELETE FROM {} WHERE {} AND epoch <= ?{}", table.name, key.join(" AND "), table.key + 1)
+}
+
+/// An instant as text that sorts as time does: always six digits of the second.
+pub(super) fn instant(micros: sightline_schemas::Micros) -> String {
+    jiff::Timestamp::from_microsecond(micros.0).map_or_else(|_| micros.to_string(), |timestamp| format!("{timestamp:.6}"))
+}
+
+struct Bound<'a>(&'a Cell<'a>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Cell::Null => ToSqlOutput::Owned(Value::Null),
+            Cell::Text(text) | Cell::Json(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Cell::TextList(list) => ToSqlOutput::Owned(Value::Text(
+                serde_json::to_string(list).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
+            )),
+            Cell::Int(number) => ToSqlOutput::Owned(Value::Integer(*number)),
+            Cell::Bool(truth) => ToSqlOutput::Owned(Value::Integer(i64::from(*truth))),
+            Cell::Time(micros) => ToSqlOutput::Owned(Value::Text(instant(*micros))),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sightline_schemas::Micros;
+
+    #[test]
+    fn instants_sort_as_text_and_read_back() {
+        let texts: Vec<String> = [0, 1, 500_000, 1_000_000].map(|m| instant(Micros(m))).to_vec();
+        assert!(texts.is_sorted());
+        assert_eq!(texts[1], "1970-01-01T00:00:00.000001Z");
+        assert_eq!(Micros::parse(&texts[2]), Ok(Micros(500_000)));
+    }
+}
