@@ -1,0 +1,69 @@
+//! Reads a table back.
+use std::borrow::Cow;
+use std::error::Error;
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+use sightline_schemas::Micros;
+use sightline_schemas::avro::RecordType;
+use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{Client, Row};
+
+use super::{failed, schema};
+use crate::relational::{Cell, Column, ColumnType, digest, key_text, table};
+use crate::sink::{SinkError, Stored};
+
+pub(super) async fn scan(
+    client: &Client,
+    schema: &str,
+    ty: RecordType,
+    visit: &mut (dyn FnMut(Stored) + Send),
+) -> Result<(), SinkError> {
+    let failed = failed("read a table");
+    let table = table(ty);
+    let columns: Vec<String> = table
+        .content_columns()
+        .iter()
+        .map(|column| if column.ty == ColumnType::Json { format!("{}::text", column.name) } else { column.name.to_owned() })
+        .collect();
+    let sql = format!("SELECT {} FROM {schema}.{}", columns.join(", "), table.name);
+    let rows = match client.query_raw(&sql, std::iter::empty::<i32>()).await {
+        Ok(rows) => rows,
+        Err(error) if schema::nothing_there(&error) => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut rows = pin!(rows);
+    while let Some(row) = rows.try_next().await.map_err(failed)? {
+        let mut cells = Vec::with_capacity(table.content);
+        for (at, column) in table.content_columns().iter().enumerate() {
+            cells.push(cell(&row, at, column).map_err(failed)?);
+        }
+        visit(Stored { key: key_text(&cells[..table.key]), digest: digest(&cells) });
+    }
+    Ok(())
+}
+
+fn cell<'a>(row: &'a Row, at: usize, column: &Column) -> Result<Cell<'a>, tokio_postgres::Error> {
+    Ok(match column.ty {
+        ColumnType::Text => row.try_get::<_, Option<&str>>(at)?.into(),
+        ColumnType::Json => row.try_get::<_, Option<&str>>(at)?.map_or(Cell::Null, |json| Cell::Json(Cow::Borrowed(json))),
+        ColumnType::TextList => row.try_get::<_, Option<Vec<String>>>(at)?.map_or(Cell::Null, |list| Cell::TextList(Cow::Owned(list))),
+        ColumnType::Int => row.try_get::<_, Option<i64>>(at)?.into(),
+        ColumnType::Bool => row.try_get::<_, Option<bool>>(at)?.into(),
+        ColumnType::Time => row.try_get::<_, Option<Instant>>(at)?.map(|instant| instant.0).into(),
+    })
+}
+
+/// `timestamptz` without the detour over a calendar: microseconds since 2000.
+struct Instant(Micros);
+
+impl<'a> FromSql<'a> for Instant {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        let since_2000 = i64::from_be_bytes(raw.try_into()?);
+        Ok(Self(Micros(since_2000.saturating_add(super::copy::EPOCH_2000))))
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        *ty == Type::TIMESTAMPTZ
+    }
+}
