@@ -1,1 +1,26 @@
-//! Placeholder until its first commit.
+//! Bytes to values, pure: no IO, no clock, no state beyond one call.
+//!
+//! | module | reads |
+//! | --- | --- |
+//! | [`intel`] | a package of any format: the one door for intelligence |
+//! | [`stix`] | STIX 2.0 and 2.1 |
+//! | [`pattern`] | STIX patterns, by the grammar |
+//! | [`list`] | lists of indicators, one a line, and CSV |
+//! | [`text_iocs`] | observables written in prose, defanged or not |
+//! | [`event`] | events: NDJSON, flattened |
+//!
+//! Whatever comes in, nothing panics: what cannot be read is a [`Poison`] with its position and a stable reason.
+pub mod event;
+pub mod intel;
+mod limits;
+pub mod list;
+pub mod pattern;
+mod poison;
+pub mod stix;
+pub mod text_iocs;
+
+pub use event::{EventItem, FlatEvent, FoundObservable, parse_events};
+pub use intel::{Held, IntelFormat, IntelItem, IntelObject, PackageDigest, Reference, Relationship, Tlp, parse_intel};
+pub use limits::Limits;
+pub use poison::Poison;
+pub use stix::object_from_doc;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use kind::{ObservableKind, Role};
-pub use normalise::NormaliseError;
+pub use normalise::{NormaliseError, refang};
 
 use crate::name::TenantId;
 

@@ -1,0 +1,26 @@
+//! STIX patterns, by the grammar of STIX 2.1 §9 (and 2.0 part 5, where it differs).
+//!
+//! [`lexer`] → [`parser`] → [`ast`]; [`equalities`] reads out of the tree which observables a pattern names.
+pub mod ast;
+mod equalities;
+mod lexer;
+mod parser;
+
+pub use equalities::equalities;
+pub use parser::parse;
+
+/// A text that is not a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {at}: {message}")]
+pub struct PatternError {
+    /// Where, in bytes from the start.
+    pub at: usize,
+    /// What was expected.
+    pub message: String,
+}
+
+impl PatternError {
+    fn new(at: usize, message: impl Into<String>) -> Self {
+        Self { at, message: message.into() }
+    }
+}
