@@ -1,0 +1,46 @@
+//! The claims that every sink must keep, on real stores.
+//!
+//! SQLite runs anywhere. The others run where `SIGHTLINE_POSTGRES`, `SIGHTLINE_ELASTICSEARCH` or `SIGHTLINE_NEO4J` names a server
+//! (`scripts/services env`), and say so when they are skipped. **The database of SIGHTLINE_NEO4J is emptied**: Neo4j's community edition
+//! has one only. A new sink adds a file under `stores` and one line here.
+#![allow(clippy::unwrap_used, missing_docs)]
+mod conformance {
+    pub mod claims;
+    pub mod records;
+    pub mod stores;
+}
+use conformance::{claims, stores};
+
+macro_rules! conforms {
+    ($($feature:literal $store:ident),* $(,)?) => {
+        $(#[cfg(feature = $feature)] mod $store {
+            use super::{claims, stores};
+            conforms!(@claims $store:
+                an_upsert_is_held_as_it_was_given,
+                the_newer_epoch_wins_whatever_comes_last,
+                a_delete_removes_and_an_older_one_does_not,
+                a_replay_changes_nothing,
+                a_new_sink_resumes_at_the_stored_positions,
+                a_zombie_is_fenced_and_changes_nothing,
+                a_part_without_positions_leaves_the_stored_ones,
+                what_was_never_written_is_empty_and_not_an_error,
+                links_outlive_the_order_of_arrival,
+            );
+        })*
+    };
+    (@claims $store:ident: $($claim:ident),* $(,)?) => {
+        $(#[tokio::test]
+        async fn $claim() {
+            if let Some(store) = stores::$store(stringify!($claim)).await {
+                claims::$claim(&store).await;
+            }
+        })*
+    };
+}
+
+conforms! {
+    "sqlite" sqlite,
+    "postgres" postgres,
+    "elasticsearch" elasticsearch,
+    "neo4j" neo4j,
+}

@@ -1,0 +1,153 @@
+//! What a sink promises, whatever the store.
+use sightline_connectors::{Batch, SinkConnector, SinkError};
+use sightline_schemas::Role;
+use sightline_schemas::avro::{OutputRecord, RecordType};
+
+use super::records::*;
+use super::stores::{Store, expected, held};
+
+/// Of `values`, those that the sink holds of type `ty`.
+fn of_type(values: &[OutputRecord], ty: RecordType) -> Vec<OutputRecord> {
+    values.iter().filter(|value| value.record_type() == ty).cloned().collect()
+}
+
+fn supported(sink: &dyn SinkConnector, values: Vec<OutputRecord>) -> Vec<OutputRecord> {
+    values.into_iter().filter(|value| sink.supports().contains(&value.record_type())).collect()
+}
+
+pub async fn an_upsert_is_held_as_it_was_given(store: &Store) {
+    let mut sink = store.opened().await;
+    let values = supported(&*sink, one_of_each());
+    sink.put(&batch(values.clone(), 1, 10)).await.unwrap();
+    for ty in sink.supports() {
+        let expected = expected(&*sink, &of_type(&values, *ty));
+        assert_eq!(held(&mut *sink, *ty).await, expected, "{ty}");
+    }
+}
+
+pub async fn the_newer_epoch_wins_whatever_comes_last(store: &Store) {
+    let mut sink = store.opened().await;
+    let (old, new) = (entity(MALWARE, "old"), entity(MALWARE, "new"));
+    sink.put(&batch(vec![new.clone()], 7, 1)).await.unwrap();
+    sink.put(&batch(vec![old.clone()], 6, 2)).await.unwrap();
+    assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, &[new.clone()]), "an older one is ignored");
+    let newest = entity(MALWARE, "newest");
+    sink.put(&of(vec![upsert(old, 8, 3), upsert(newest.clone(), 9, 4)], 5)).await.unwrap();
+    assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, &[newest]), "the last of one batch holds");
+}
+
+pub async fn a_delete_removes_and_an_older_one_does_not(store: &Store) {
+    let mut sink = store.opened().await;
+    let values = supported(&*sink, one_of_each().into_iter().filter(|value| value.record_type() != RecordType::Event).collect());
+    sink.put(&batch(values.clone(), 5, 10)).await.unwrap();
+    sink.put(&of(values.iter().map(|value| delete(value, 4, 11)).collect(), 12)).await.unwrap();
+    for value in &values {
+        let ty = value.record_type();
+        assert_eq!(held(&mut *sink, ty).await, expected(&*sink, &of_type(&values, ty)), "an older delete of {ty} is ignored");
+    }
+    sink.put(&of(values.iter().map(|value| delete(value, 6, 13)).collect(), 14)).await.unwrap();
+    for value in &values {
+        let ty = value.record_type();
+        assert_eq!(held(&mut *sink, ty).await, expected(&*sink, &[]), "{ty} is gone");
+    }
+    sink.put(&batch(values.clone(), 7, 15)).await.unwrap();
+    for value in &values {
+        let ty = value.record_type();
+        assert_eq!(held(&mut *sink, ty).await, expected(&*sink, &of_type(&values, ty)), "{ty} is back");
+    }
+}
+
+pub async fn a_replay_changes_nothing(store: &Store) {
+    let mut sink = store.opened().await;
+    let values = supported(&*sink, one_of_each());
+    let first = batch(values.clone(), 1, 10);
+    let gone = delete(&entity(MALWARE, ""), 2, 11);
+    let second = of(vec![gone], 12);
+    for _ in 0..3 {
+        sink.put(&first).await.unwrap();
+        sink.put(&second).await.unwrap();
+    }
+    let left: Vec<_> = values.iter().filter(|value| value.id() != MALWARE).cloned().collect();
+    for ty in sink.supports() {
+        assert_eq!(held(&mut *sink, *ty).await, expected(&*sink, &of_type(&left, *ty)), "{ty}");
+    }
+}
+
+pub async fn a_new_sink_resumes_at_the_stored_positions(store: &Store) {
+    let mut sink = store.opened().await;
+    assert_eq!(sink.positions().await.unwrap(), vec![]);
+    sink.put(&batch(vec![entity(MALWARE, "x")], 1, 3)).await.unwrap();
+    sink.put(&batch(vec![observable(ADDRESS, "198.51.100.7")], 1, 8)).await.unwrap();
+    sink.put(&batch(vec![entity(MALWARE, "y")], 2, 5)).await.unwrap();
+    drop(sink);
+    let mut again = store.opened().await;
+    let mut positions = again.positions().await.unwrap();
+    positions.sort();
+    assert_eq!(positions, vec![at(RecordType::Entity, 5), at(RecordType::Observable, 8)]);
+    again.put(&batch(vec![entity(MALWARE, "z")], 3, 6)).await.unwrap();
+    again.close().await;
+    let mut unopened = store.sink();
+    let mut positions = unopened.positions().await.unwrap();
+    positions.sort();
+    assert_eq!(positions, vec![at(RecordType::Entity, 6), at(RecordType::Observable, 8)], "readable without taking over");
+}
+
+pub async fn a_zombie_is_fenced_and_changes_nothing(store: &Store) {
+    let mut zombie = store.opened().await;
+    zombie.put(&batch(vec![entity(MALWARE, "before")], 1, 1)).await.unwrap();
+    let mut owner = store.opened().await;
+    owner.put(&batch(vec![entity(MALWARE, "owner")], 2, 2)).await.unwrap();
+    let late = zombie.put(&batch(vec![entity(MALWARE, "zombie")], 3, 99)).await;
+    assert!(matches!(late, Err(SinkError::Fenced { .. })), "{late:?}");
+    assert_eq!(owner.positions().await.unwrap(), vec![at(RecordType::Entity, 2)]);
+    assert_eq!(held(&mut *owner, RecordType::Entity).await, expected(&*owner, &[entity(MALWARE, "owner")]));
+    owner.put(&batch(vec![entity(MALWARE, "still")], 4, 3)).await.unwrap();
+}
+
+pub async fn a_part_without_positions_leaves_the_stored_ones(store: &Store) {
+    let mut sink = store.opened().await;
+    sink.put(&batch(vec![entity(MALWARE, "x")], 1, 3)).await.unwrap();
+    let part = Batch { records: vec![upsert(entity(INDICATOR, "y"), 2, 3)], next: vec![] };
+    sink.put(&part).await.unwrap();
+    assert_eq!(sink.positions().await.unwrap(), vec![at(RecordType::Entity, 3)]);
+    sink.put(&Batch { records: vec![], next: vec![at(RecordType::Entity, 4)] }).await.unwrap();
+    assert_eq!(sink.positions().await.unwrap(), vec![at(RecordType::Entity, 4)], "positions alone can be stored too");
+    assert_eq!(held(&mut *sink, RecordType::Entity).await.len(), 2);
+}
+
+pub async fn what_was_never_written_is_empty_and_not_an_error(store: &Store) {
+    let mut sink = store.sink();
+    assert_eq!(sink.positions().await.unwrap(), vec![]);
+    for ty in sink.supports() {
+        assert!(held(&mut *sink, *ty).await.is_empty(), "{ty}");
+    }
+}
+
+pub async fn links_outlive_the_order_of_arrival(store: &Store) {
+    let mut sink = store.opened().await;
+    let indicator = entity(INDICATOR, "Indicator");
+    let values = vec![
+        link(INDICATOR, ADDRESS, Role::Pattern),
+        link(INDICATOR, ADDRESS, Role::Description),
+        link(INDICATOR, DOMAIN, Role::Pattern),
+        relation("relationship--1", "indicates"),
+        relation("relationship--2", "indicates"),
+        relation("reference--3", "x-odd`type"),
+        observable(ADDRESS, "198.51.100.7"),
+        observable(DOMAIN, "evil.example"),
+        indicator.clone(),
+    ];
+    let values = supported(&*sink, values);
+    for (n, value) in values.iter().enumerate() {
+        sink.put(&batch(vec![value.clone()], n as u64 + 1, n as i64 + 1)).await.unwrap();
+    }
+    for ty in sink.supports() {
+        assert_eq!(held(&mut *sink, *ty).await, expected(&*sink, &of_type(&values, *ty)), "{ty}");
+    }
+    sink.put(&of(vec![delete(&indicator, 20, 20)], 21)).await.unwrap();
+    assert!(held(&mut *sink, RecordType::Entity).await.is_empty());
+    let relations = of_type(&values, RecordType::Relation);
+    assert_eq!(held(&mut *sink, RecordType::Relation).await, expected(&*sink, &relations), "an edge outlives its end");
+    sink.put(&batch(vec![indicator.clone()], 22, 22)).await.unwrap();
+    assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, &[indicator]));
+}

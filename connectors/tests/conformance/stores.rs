@@ -1,0 +1,97 @@
+//! A fresh place in each store.
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sightline_connectors::runtime::ConnectorConfig;
+use sightline_connectors::runtime::registry::build;
+use sightline_connectors::{SinkConnector, Stored};
+use sightline_schemas::ContentHash;
+use sightline_schemas::avro::{OutputRecord, RecordType};
+use tokio::sync::OwnedMutexGuard;
+
+/// A place that no other test uses.
+pub struct Store {
+    pub config: ConnectorConfig,
+    _alone: Option<OwnedMutexGuard<()>>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Store {
+    fn new(class: &str, options: Value) -> Self {
+        let Value::Object(options) = options else { panic!("options are an object") };
+        Self { config: ConnectorConfig::new("conformance", class, options), _alone: None, _directory: None }
+    }
+
+    /// Another sink on the same place, for the same connector.
+    pub fn sink(&self) -> Box<dyn SinkConnector> {
+        build(&self.config).unwrap()
+    }
+
+    /// Another sink on the same place, opened.
+    pub async fn opened(&self) -> Box<dyn SinkConnector> {
+        let mut sink = self.sink();
+        sink.open().await.unwrap();
+        sink
+    }
+}
+
+/// What a sink holds of a type.
+pub async fn held(sink: &mut dyn SinkConnector, ty: RecordType) -> BTreeMap<String, ContentHash> {
+    let mut held = BTreeMap::new();
+    sink.scan(ty, &mut |Stored { key, digest }| assert!(held.insert(key, digest).is_none(), "a key came twice")).await.unwrap();
+    held
+}
+
+/// What a sink should hold of a type.
+pub fn expected(sink: &dyn SinkConnector, records: &[OutputRecord]) -> BTreeMap<String, ContentHash> {
+    records.iter().map(|record| (format!("{}:{}", record.tenant(), record.id()), sink.digest(record))).collect()
+}
+
+fn server(variable: &str, claim: &str) -> Option<String> {
+    let server = std::env::var(variable).ok().filter(|url| !url.is_empty());
+    if server.is_none() {
+        println!("skipped: {claim} needs a server; set {variable} (see scripts/services env)");
+    }
+    server
+}
+
+fn unique(claim: &str) -> String {
+    let digest = ContentHash::of_parts([claim.as_bytes(), &std::process::id().to_be_bytes()]).to_string();
+    format!("t_{}", &digest[..16])
+}
+
+pub async fn sqlite(_: &str) -> Option<Store> {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::new("sqlite", json!({ "path": directory.path().join("store.db"), "durable": false }));
+    store._directory = Some(directory);
+    Some(store)
+}
+
+#[cfg(feature = "postgres")]
+pub async fn postgres(claim: &str) -> Option<Store> {
+    let url = server("SIGHTLINE_POSTGRES", claim)?;
+    let mut options = Map::new();
+    options.insert("url".into(), url.into());
+    options.insert("schema".into(), unique(claim).into());
+    Some(Store::new("postgres", options.into()))
+}
+
+#[cfg(feature = "elasticsearch")]
+pub async fn elasticsearch(claim: &str) -> Option<Store> {
+    let url = server("SIGHTLINE_ELASTICSEARCH", claim)?;
+    Some(Store::new("elasticsearch", json!({ "url": url, "prefix": unique(claim).replace('_', "-"), "refresh": "true" })))
+}
+
+#[cfg(feature = "neo4j")]
+pub async fn neo4j(claim: &str) -> Option<Store> {
+    static ALONE: std::sync::OnceLock<std::sync::Arc<tokio::sync::Mutex<()>>> = std::sync::OnceLock::new();
+    let url = server("SIGHTLINE_NEO4J", claim)?;
+    let alone = std::sync::Arc::clone(ALONE.get_or_init(Default::default)).lock_owned().await;
+    let (user, password) = (std::env::var("SIGHTLINE_NEO4J_USER"), std::env::var("SIGHTLINE_NEO4J_PASSWORD"));
+    let (user, password) = (user.unwrap_or_else(|_| "neo4j".into()), password.unwrap_or_default());
+    let graph = neo4rs::Graph::new(&url, &user, &password).await.unwrap();
+    graph.run(neo4rs::query("MATCH (n) DETACH DELETE n")).await.unwrap();
+    let mut store = Store::new("neo4j", json!({ "url": url, "user": user, "password": password }));
+    store._alone = Some(alone);
+    Some(store)
+}
