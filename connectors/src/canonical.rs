@@ -1,6 +1,6 @@
-//! One spelling of a JSON value, so that what a store gives back can be compared with what it was given.
+//! One spelling of a value, so that what a store gives back can be compared with what it was given.
 use serde_json::Value;
-use sightline_schemas::ContentHash;
+use sightline_schemas::{ContentHash, Micros};
 
 /// Integers up to here are exact as IEEE doubles, and so the same number however a store spells it.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -46,6 +46,11 @@ fn string(text: &str, into: &mut Vec<u8>) {
     into.extend_from_slice(text.as_bytes());
 }
 
+/// An instant as text that sorts as time does: always six digits of the second.
+pub fn instant(micros: Micros) -> String {
+    jiff::Timestamp::from_microsecond(micros.0).map_or_else(|_| micros.to_string(), |timestamp| format!("{timestamp:.6}"))
+}
+
 /// The digest of [`write`]'s bytes.
 pub fn digest(value: &Value) -> ContentHash {
     let mut bytes = Vec::new();
@@ -66,5 +71,13 @@ mod tests {
         assert_ne!(digest(&json!({"a": 100, "b": [true]})), digests[0]);
         assert_ne!(digest(&json!("1")), digest(&json!(1)));
         assert_ne!(digest(&json!(["a", "b"])), digest(&json!(["a,1:b"])));
+    }
+
+    #[test]
+    fn instants_sort_as_text_and_read_back() {
+        let texts: Vec<String> = [0, 1, 500_000, 1_000_000].map(|m| instant(Micros(m))).to_vec();
+        assert!(texts.is_sorted());
+        assert_eq!(texts[1], "1970-01-01T00:00:00.000001Z");
+        assert_eq!(Micros::parse(&texts[2]), Ok(Micros(500_000)));
     }
 }

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBeh
 
 use super::failed;
 use crate::batch::{Batch, Op};
+use crate::canonical::instant;
 use crate::relational::{Cell, TABLES, Table, deleted_key, row};
 use crate::sink::{Refused, SinkError};
 
@@ -78,11 +79,6 @@ fn delete(table: &Table) -> String {
     format!("DELETE FROM {} WHERE {} AND epoch <= ?{}", table.name, key.join(" AND "), table.key + 1)
 }
 
-/// An instant as text that sorts as time does: always six digits of the second.
-pub(super) fn instant(micros: sightline_schemas::Micros) -> String {
-    jiff::Timestamp::from_microsecond(micros.0).map_or_else(|_| micros.to_string(), |timestamp| format!("{timestamp:.6}"))
-}
-
 struct Bound<'a>(&'a Cell<'a>);
 
 impl ToSql for Bound<'_> {
@@ -97,19 +93,5 @@ impl ToSql for Bound<'_> {
             Cell::Bool(truth) => ToSqlOutput::Owned(Value::Integer(i64::from(*truth))),
             Cell::Time(micros) => ToSqlOutput::Owned(Value::Text(instant(*micros))),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sightline_schemas::Micros;
-
-    #[test]
-    fn instants_sort_as_text_and_read_back() {
-        let texts: Vec<String> = [0, 1, 500_000, 1_000_000].map(|m| instant(Micros(m))).to_vec();
-        assert!(texts.is_sorted());
-        assert_eq!(texts[1], "1970-01-01T00:00:00.000001Z");
-        assert_eq!(Micros::parse(&texts[2]), Ok(Micros(500_000)));
     }
 }

@@ -1,0 +1,100 @@
+//! Elasticsearch (and OpenSearch): one versioned index a record type behind an alias, a data stream for events.
+//!
+//! There are no transactions: documents are written first, each under an external version that is its epoch, so that an older one never
+//! overwrites a newer and a repeated one is refused with 409, which means done. The positions follow, in one document a connector that
+//! also holds the generation. Deletes are documents too, marked `deleted` and hidden by the alias: a version must outlive its document.
+mod bulk;
+mod client;
+mod config;
+mod document;
+mod indices;
+mod lease;
+mod scan;
+
+use async_trait::async_trait;
+use sightline_log::{Offset, TopicPartition};
+use sightline_schemas::ContentHash;
+use sightline_schemas::avro::{OutputRecord, RecordType};
+
+pub use config::{ElasticsearchConfig, Refresh};
+
+use crate::batch::Batch;
+use crate::canonical;
+use crate::sink::{SinkConnector, SinkError, Stored};
+use client::Client;
+use lease::Lease;
+
+const TYPES: &[RecordType] =
+    &[RecordType::Entity, RecordType::Observable, RecordType::Relation, RecordType::Event, RecordType::Sighting];
+
+/// An Elasticsearch cluster as a sink.
+pub struct ElasticsearchSink {
+    connector: String,
+    config: ElasticsearchConfig,
+    client: Option<Client>,
+    lease: Option<Lease>,
+}
+
+impl ElasticsearchSink {
+    /// A sink for connector `connector`; connects to nothing yet.
+    pub fn new(connector: &str, config: ElasticsearchConfig) -> Self {
+        Self { connector: connector.to_owned(), config, client: None, lease: None }
+    }
+
+    /// The client; it keeps a pool of connections and mends it by itself.
+    fn client(&mut self) -> Result<Client, SinkError> {
+        let client = match self.client.take() {
+            Some(client) => client,
+            None => Client::new(&self.config)?,
+        };
+        Ok(self.client.insert(client).clone())
+    }
+}
+
+#[async_trait]
+impl SinkConnector for ElasticsearchSink {
+    fn supports(&self) -> &'static [RecordType] {
+        TYPES
+    }
+
+    async fn open(&mut self) -> Result<(), SinkError> {
+        let client = self.client()?;
+        indices::ensure(&client, &self.config).await?;
+        self.lease = Some(Lease::take_over(&client, &self.config, &self.connector).await?);
+        Ok(())
+    }
+
+    async fn positions(&mut self) -> Result<Vec<(TopicPartition, Offset)>, SinkError> {
+        let client = self.client()?;
+        lease::positions(&client, &self.config, &self.connector).await
+    }
+
+    async fn put(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let client = self.client()?;
+        let lease = self.lease.as_mut().ok_or_else(|| SinkError::fatal("write", "put was called before open"))?;
+        // Not atomic with what follows, and need not be: what a zombie still writes is versioned, and its positions are refused.
+        lease.check(&client).await?;
+        bulk::write(&client, &self.config, batch).await?;
+        if !batch.next.is_empty() {
+            lease.store(&client, batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+        let client = self.client()?;
+        scan::scan(&client, &self.config, ty, visit).await
+    }
+
+    fn digest(&self, record: &OutputRecord) -> ContentHash {
+        // A document that cannot be made is in no store: any digest will do that is no other's.
+        document::content(record).ok().and_then(|json| serde_json::from_slice(&json).ok()).map_or_else(
+            || ContentHash::of(record.id().as_bytes()),
+            |value| canonical::digest(&value),
+        )
+    }
+
+    async fn close(&mut self) {
+        self.client = None;
+    }
+}

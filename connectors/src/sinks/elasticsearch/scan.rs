@@ -1,0 +1,87 @@
+//! Reads an index back, page by page, as it was at one point in time.
+use bytes::Bytes;
+use elasticsearch::http::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sightline_schemas::avro::RecordType;
+
+use super::client::Client;
+use super::config::ElasticsearchConfig;
+use crate::canonical;
+use crate::sink::{SinkError, Stored};
+
+const WHAT: &str = "read an index";
+const PAGE: usize = 2_000;
+
+#[derive(Deserialize)]
+struct Opened {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    pit_id: String,
+    hits: Hits,
+}
+
+#[derive(Deserialize)]
+struct Hits {
+    hits: Vec<Hit>,
+}
+
+#[derive(Deserialize)]
+struct Hit {
+    #[serde(rename = "_source")]
+    source: Map<String, Value>,
+    sort: Vec<Value>,
+}
+
+pub(super) async fn scan(
+    client: &Client,
+    config: &ElasticsearchConfig,
+    ty: RecordType,
+    visit: &mut (dyn FnMut(Stored) + Send),
+) -> Result<(), SinkError> {
+    let target = config.alias(ty);
+    // What is stored but not yet visible would be missing.
+    if client.ask::<Value>(WHAT, Method::Post, &format!("/{target}/_refresh"), None).await?.is_none() {
+        return Ok(());
+    }
+    let Some(Opened { mut id }) = client.ask(WHAT, Method::Post, &format!("/{target}/_pit?keep_alive=5m"), None).await? else {
+        return Ok(());
+    };
+    let mut after: Option<Vec<Value>> = None;
+    let read = loop {
+        let mut body = json!({
+            "size": PAGE, "track_total_hits": false, "sort": [{ "_shard_doc": "asc" }], "pit": { "id": id, "keep_alive": "5m" },
+        });
+        if ty != RecordType::Event {
+            body["query"] = json!({ "term": { "deleted": false } });
+        }
+        if let Some(after) = after.take() {
+            body["search_after"] = Value::Array(after);
+        }
+        let answer = client.ask::<Answer>(WHAT, Method::Post, "/_search", Some(Bytes::from(body.to_string()))).await;
+        let Answer { pit_id, hits: Hits { hits } } = match answer {
+            Ok(Some(answer)) => answer,
+            Ok(None) => break Err(SinkError::retriable(WHAT, "the point in time has expired")),
+            Err(error) => break Err(error),
+        };
+        id = pit_id;
+        let Some(last) = hits.last() else { break Ok(()) };
+        after = Some(last.sort.clone());
+        hits.into_iter().for_each(|hit| visit(stored(hit.source)));
+    };
+    // It expires by itself when this fails.
+    let _ = client.send(WHAT, Method::Delete, "/_pit", Some(Bytes::from(json!({ "id": id }).to_string()))).await;
+    read
+}
+
+fn stored(mut source: Map<String, Value>) -> Stored {
+    for beside in ["epoch", "origin", "deleted"] {
+        source.remove(beside);
+    }
+    let text = |name| source.get(name).and_then(Value::as_str).unwrap_or_default();
+    let key = format!("{}:{}", text("tenant"), text("id"));
+    Stored { key, digest: canonical::digest(&Value::Object(source)) }
+}
