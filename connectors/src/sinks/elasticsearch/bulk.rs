@@ -51,12 +51,7 @@ pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: 
 }
 
 /// Sends items; those that the cluster was too busy for again, those that it will never take into `refused`.
-async fn send(
-    client: &Client,
-    config: &ElasticsearchConfig,
-    mut items: Vec<Item>,
-    refused: &mut Vec<Refused>,
-) -> Result<(), SinkError> {
+async fn send(client: &Client, config: &ElasticsearchConfig, mut items: Vec<Item>, refused: &mut Vec<Refused>) -> Result<(), SinkError> {
     let mut busy = String::new();
     for attempt in 0..TRIES {
         if items.is_empty() {
@@ -66,10 +61,8 @@ async fn send(
             tokio::time::sleep(PAUSE * 4u32.pow(attempt - 1)).await;
         }
         let body: Vec<u8> = items.iter().flat_map(|item| &item.lines).copied().collect();
-        let path = format!(
-            "/_bulk?refresh={}&filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason",
-            config.refresh.as_str()
-        );
+        let path =
+            format!("/_bulk?refresh={}&filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason", config.refresh.as_str());
         let answer = match client.send(WHAT, Method::Post, &path, Some(Bytes::from(body))).await? {
             Ok(answer) => answer,
             // The request is larger than the cluster takes: one document is at fault, or the setting bulk_bytes.
@@ -97,7 +90,9 @@ async fn send(
                     busy = error.unwrap_or_default().to_string();
                     again.push(item);
                 }
-                404 => return Err(SinkError::fatal(WHAT, format!("an index is gone; restart the connector: {}", error.unwrap_or_default()))),
+                404 => {
+                    return Err(SinkError::fatal(WHAT, format!("an index is gone; restart the connector: {}", error.unwrap_or_default())));
+                }
                 _ => {
                     let message = error.unwrap_or_default().to_string();
                     refused.push(Refused { at: item.at, reason: "refused-by-store", message });

@@ -24,8 +24,7 @@ use crate::sink::{SinkConnector, SinkError, Stored};
 use client::Client;
 use lease::Lease;
 
-const TYPES: &[RecordType] =
-    &[RecordType::Entity, RecordType::Observable, RecordType::Relation, RecordType::Event, RecordType::Sighting];
+const TYPES: &[RecordType] = &[RecordType::Entity, RecordType::Observable, RecordType::Relation, RecordType::Event, RecordType::Sighting];
 
 /// An Elasticsearch cluster as a sink.
 pub struct ElasticsearchSink {
@@ -88,10 +87,10 @@ impl SinkConnector for ElasticsearchSink {
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {
         // A document that cannot be made is in no store: any digest will do that is no other's.
-        document::content(record).ok().and_then(|json| serde_json::from_slice(&json).ok()).map_or_else(
-            || ContentHash::of(record.id().as_bytes()),
-            |value| canonical::digest(&value),
-        )
+        document::content(record)
+            .ok()
+            .and_then(|json| serde_json::from_slice(&json).ok())
+            .map_or_else(|| ContentHash::of(record.id().as_bytes()), |value| canonical::digest(&value))
     }
 
     async fn close(&mut self) {

@@ -28,14 +28,8 @@ use crate::sink::{SinkConnector, SinkError, Stored};
 use session::Session;
 
 const ALL: &[RecordType] = RecordType::ALL;
-const WITHOUT_EVENTS: &[RecordType] = &[
-    RecordType::Entity,
-    RecordType::Observable,
-    RecordType::Link,
-    RecordType::Relation,
-    RecordType::Sighting,
-    RecordType::Package,
-];
+const WITHOUT_EVENTS: &[RecordType] =
+    &[RecordType::Entity, RecordType::Observable, RecordType::Link, RecordType::Relation, RecordType::Sighting, RecordType::Package];
 
 /// A PostgreSQL schema as a sink.
 pub struct PostgresSink {

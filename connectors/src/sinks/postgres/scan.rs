@@ -13,12 +13,7 @@ use super::{failed, schema};
 use crate::relational::{Cell, Column, ColumnType, digest, key_text, table};
 use crate::sink::{SinkError, Stored};
 
-pub(super) async fn scan(
-    client: &Client,
-    schema: &str,
-    ty: RecordType,
-    visit: &mut (dyn FnMut(Stored) + Send),
-) -> Result<(), SinkError> {
+pub(super) async fn scan(client: &Client, schema: &str, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
     let failed = failed("read a table");
     let table = table(ty);
     let columns: Vec<String> = table

@@ -82,10 +82,7 @@ fn indices(schema: &str, events: bool) -> String {
 
 /// The staging table of a session. It is emptied at each commit; being temporary, it writes no WAL.
 pub(super) fn staging(schema: &str, table: &Table) -> String {
-    format!(
-        "CREATE TEMPORARY TABLE IF NOT EXISTS stage_{name} (LIKE {schema}.{name}) ON COMMIT DELETE ROWS",
-        name = table.name
-    )
+    format!("CREATE TEMPORARY TABLE IF NOT EXISTS stage_{name} (LIKE {schema}.{name}) ON COMMIT DELETE ROWS", name = table.name)
 }
 
 pub(super) fn copy(table: &Table) -> String {

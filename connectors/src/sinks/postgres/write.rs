@@ -106,13 +106,7 @@ async fn delete(
     Ok(())
 }
 
-async fn positions(
-    transaction: &Transaction<'_>,
-    schema: &str,
-    connector: &str,
-    generation: i64,
-    batch: &Batch,
-) -> Result<(), SinkError> {
+async fn positions(transaction: &Transaction<'_>, schema: &str, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {
     if batch.next.is_empty() {
         return Ok(());
     }
