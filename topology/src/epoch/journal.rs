@@ -1,161 +1,140 @@
 //! The journal: what went into each epoch, committed before the epoch is released (invariant I1).
 //!
-//! One JSON record an epoch on `sys.epochs` (partition 0), key = the epoch's number:
-//! `{"v":1,"epoch":7,"wall":1767225600000000,"ranges":[["soc.in.intel",0,12,15]],"records":3,"checksum":"…16 hex digits","last":false}`
-use std::time::Duration;
+//! One JSON record an epoch on `sys.epochs` (partition 0), key = the epoch's number; drawn in `docs/journal.md`.
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use sightline_log::{Headers, Log, LogError, NewRecord, Offset, Record, TopicPartition, TransactionalWriter};
-use sightline_schemas::Micros;
+use bytes::Bytes;
+use sightline_log::{Headers, Log, LogError, NewRecord, Record, TopicPartition, TransactionalWriter};
 use sightline_schemas::topic::Topics;
 
-use super::Epoch;
+use super::entry::VERSION;
+use super::transaction::transact;
+use super::{Epoch, JournalEntry};
 
-const VERSION: u8 = 1;
-
-/// The records of one partition in an epoch.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct EpochRange {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// The first offset.
-    pub from: i64,
-    /// The offset after the last.
-    pub to: i64,
-}
-
-impl EpochRange {
-    /// The partition.
-    pub fn partition(&self) -> TopicPartition {
-        TopicPartition::new(self.topic.as_str(), self.partition)
-    }
-}
-
-/// What went into an epoch.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct JournalEntry {
-    /// Format.
-    pub v: u8,
-    /// Which.
-    pub epoch: Epoch,
-    /// The clock of the epoch.
-    pub wall: Micros,
-    /// Partitions with records, sorted.
-    pub ranges: Vec<EpochRange>,
-    /// How many records.
-    pub records: u64,
-    /// XXH3 of the records' positions, keys and values, in order: a replay must find the same.
-    pub checksum: u64,
-    /// No more input will come.
-    pub last: bool,
-}
-
-impl JournalEntry {
-    /// Describes the records of an epoch, which must be sorted by topic, partition and offset.
-    pub fn of(epoch: Epoch, wall: Micros, ranges: Vec<EpochRange>, records: &[Record], last: bool) -> Self {
-        Self { v: VERSION, epoch, wall, ranges, records: records.len() as u64, checksum: checksum(records), last }
-    }
-
-    /// Whether `records` are the ones described.
-    pub fn matches(&self, records: &[Record]) -> bool {
-        self.records == records.len() as u64 && self.checksum == checksum(records)
-    }
-}
-
-fn checksum(records: &[Record]) -> u64 {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    for record in records {
-        hasher.update(record.topic.as_bytes());
-        hasher.update(&record.partition.to_le_bytes());
-        hasher.update(&record.offset.0.to_le_bytes());
-        for part in [&record.key, &record.value] {
-            let bytes = part.as_deref().unwrap_or_default();
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        }
-    }
-    hasher.digest()
-}
+/// How long a system topic may give nothing before its end is reached.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The journal's writer.
 pub struct Journal {
     writer: Box<dyn TransactionalWriter>,
     topic: String,
+    /// The newest entry, if there is any.
+    head: Option<Epoch>,
 }
 
 impl Journal {
-    /// Takes the journal over from any older process, then reads it to its end.
+    /// Takes the journal over from any older process, *then* reads it to its end: nobody else writes any more, so this is all of it.
     ///
     /// # Errors
-    /// [`LogError`]; an entry that cannot be read is [`LogError::Fatal`], for without it nothing after it can be replayed.
+    /// [`LogError`]; an entry that cannot be read, or one that is missing between two others, is [`LogError::Fatal`], for nothing after it can be replayed.
     pub fn open(log: &dyn Log, topics: &Topics) -> Result<(Self, Vec<JournalEntry>), LogError> {
         let topic = topics.epochs();
         let writer = log.transactional(&format!("{}-journal", topics.prefix()))?;
         let mut entries: Vec<JournalEntry> = Vec::new();
         read_all(log, &topic, |record| {
-            let entry: JournalEntry = serde_json::from_slice(record.value.as_deref().unwrap_or_default())
-                .map_err(|error| LogError::Fatal { what: "read the journal", message: format!("{topic} offset {}: {error}", record.offset.0) })?;
+            let entry = decode(&record)?;
+            if let Some(before) = entries.last()
+                && before.epoch.next() != entry.epoch
+            {
+                return Err(broken(&record, &format!("epoch {} follows epoch {}", entry.epoch.0, before.epoch.0)));
+            }
             entries.push(entry);
             Ok(())
         })?;
-        entries.sort_by_key(|entry| entry.epoch);
-        Ok((Self { writer, topic }, entries))
+        let head = entries.last().map(|entry| entry.epoch);
+        Ok((Self { writer, topic, head }, entries))
     }
 
-    /// Commits an entry.
+    /// Commits an entry; waits as long as the log is away.
     ///
     /// # Errors
     /// [`LogError::Fenced`] when another process has taken over: then nothing of this epoch may leave.
     pub fn append(&mut self, entry: &JournalEntry) -> Result<(), LogError> {
+        debug_assert!(self.head.is_none_or(|head| head.next() == entry.epoch), "epochs are journalled without a gap");
         let value = serde_json::to_vec(entry).map_err(|error| LogError::Fatal { what: "write the journal", message: error.to_string() })?;
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match self.write(entry.epoch, &value) {
-                Err(error) if error.is_retriable() => {
-                    tracing::warn!(%error, epoch = entry.epoch.0, "the journal waits");
-                    // An abort that fails leaves nothing visible: the next `begin` settles it.
-                    let _ = self.writer.abort();
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-                done => return done,
-            }
-        }
-    }
-
-    fn write(&mut self, epoch: Epoch, value: &[u8]) -> Result<(), LogError> {
-        self.writer.begin()?;
-        self.writer.send(NewRecord {
+        let record = NewRecord {
             topic: self.topic.as_str().into(),
             partition: Some(0),
-            key: Some(epoch.0.to_string().into()),
-            value: Some(bytes::Bytes::copy_from_slice(value)),
+            key: Some(entry.epoch.0.to_string().into()),
+            value: Some(Bytes::from(value)),
             headers: Headers::default(),
-        })?;
-        self.writer.commit()
+        };
+        transact(&mut *self.writer, "journal", |writer| writer.send(record.clone()))?;
+        self.head = Some(entry.epoch);
+        Ok(())
     }
+}
+
+/// Deletes the entries before `epoch`. The entry of `epoch` itself stays though a snapshot covers it: a journal that has ever been used is never
+/// empty, so a start can tell a new cell from one whose state was lost.
+///
+/// # Errors
+/// [`LogError`]; the journal is as it was, or shorter.
+pub fn trim(log: &dyn Log, topics: &Topics, epoch: Epoch) -> Result<(), LogError> {
+    let topic = topics.epochs();
+    let mut keep = None;
+    // What a trim leaves is what came since the last one: a minute's worth, as a rule.
+    read_while(log, &topic, |record| {
+        if decode(&record)?.epoch >= epoch {
+            keep = Some(record.offset);
+        }
+        Ok(keep.is_none())
+    })?;
+    match keep {
+        Some(offset) => log.trim(&TopicPartition::new(topic, 0), offset),
+        None => Ok(()),
+    }
+}
+
+fn decode(record: &Record) -> Result<JournalEntry, LogError> {
+    let value = record.value.as_deref().unwrap_or_default();
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        v: u8,
+    }
+    match serde_json::from_slice(value) {
+        Ok(Versioned { v: VERSION }) => serde_json::from_slice(value).map_err(|error| broken(record, &error.to_string())),
+        Ok(Versioned { v }) => Err(broken(record, &format!("version {v} is newer than this program's {VERSION}; start the newer program"))),
+        Err(error) => Err(broken(record, &error.to_string())),
+    }
+}
+
+fn broken(record: &Record, why: &str) -> LogError {
+    LogError::Fatal { what: "read the journal", message: format!("{} offset {}: {why}", record.topic, record.offset.0) }
 }
 
 /// Reads partition 0 of a topic from its beginning to its present end.
 pub(crate) fn read_all(log: &dyn Log, topic: &str, mut each: impl FnMut(Record) -> Result<(), LogError>) -> Result<(), LogError> {
+    read_while(log, topic, |record| each(record).map(|()| true))
+}
+
+/// The same, until `each` has had enough.
+fn read_while(log: &dyn Log, topic: &str, mut each: impl FnMut(Record) -> Result<bool, LogError>) -> Result<(), LogError> {
     let partition = TopicPartition::new(topic, 0);
     let range = log.range(&partition)?;
-    if range.start >= range.end {
-        return Ok(());
-    }
     let mut reader = log.reader(&[(partition.clone(), range.start)])?;
     let mut records = Vec::new();
-    loop {
-        reader.poll(&mut records, 10_000, Duration::from_millis(100))?;
-        for record in records.drain(..) {
-            each(record)?;
+    let mut heard = Instant::now();
+    // Positions, not records, tell the end: the last offsets may be markers of transactions.
+    while reader.positions().iter().any(|(_, position)| *position < range.end) {
+        match reader.poll(&mut records, 10_000, Duration::from_millis(100)) {
+            Ok(0) if heard.elapsed() > PATIENCE => {
+                let message = format!("{partition} gave nothing for {} s; see that the brokers serve it", PATIENCE.as_secs());
+                return Err(LogError::Fatal { what: "read a system topic", message });
+            }
+            Ok(0) => {}
+            Ok(_) => heard = Instant::now(),
+            Err(error) if error.is_retriable() && heard.elapsed() <= PATIENCE => {
+                tracing::warn!(%error, %partition, "waits for the log");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(error) => return Err(error),
         }
-        let at = reader.positions().into_iter().find(|(at, _)| *at == partition).map_or(Offset(0), |(_, offset)| offset);
-        if at >= range.end {
-            return Ok(());
+        for record in records.drain(..) {
+            if !each(record)? {
+                return Ok(());
+            }
         }
     }
+    Ok(())
 }

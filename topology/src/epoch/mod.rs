@@ -1,14 +1,25 @@
 //! Time: epochs, their journal, and the one who forms them.
+//!
+//! [`Former`] closes an epoch, [`Journal`] commits what went into it, and only then do the workers see it; a replay asks the former for the same
+//! epoch again. `docs/journal.md` draws the record.
 mod clock;
+mod entry;
+mod error;
 mod former;
 mod journal;
+mod settings;
+pub(crate) mod transaction;
+mod waiting;
 
 use serde::{Deserialize, Serialize};
 
-pub use clock::{Clock, SystemClock};
-pub use former::{EpochError, EpochSettings, Formed, Former};
-pub use journal::{EpochRange, Journal, JournalEntry};
+pub use clock::{Clock, SetClock, SystemClock};
+pub use entry::{EpochRange, JournalEntry};
+pub use error::EpochError;
+pub use former::{Formed, Former};
 pub(crate) use journal::read_all;
+pub use journal::{Journal, trim};
+pub use settings::EpochSettings;
 
 /// The number of an epoch: the only timestamp of the dataflow. Epoch 0 is before all input.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]

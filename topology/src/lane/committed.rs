@@ -1,10 +1,16 @@
 //! What each lane has committed: for back-pressure, and for invariant I3.
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::epoch::Epoch;
 
-/// Epochs committed, by lane. An epoch without output counts as committed once the one before does: a restart makes it again, and finds as little.
+/// Two marks a lane, both only rising.
+///
+/// *Done*: every epoch up to it is out, or has no output for this lane. Back-pressure goes by it.
+/// *Durable*: the newest progress record, which is what a restart finds. It is behind *done* while epochs bring a lane nothing, for a transaction
+/// each heartbeat would be waste. A snapshot goes by *durable* (I3): one taken by *done* could be newer than the gate that a restart reads, and would
+/// then be passed over, with the journal before it already trimmed. So a snapshot [demands](Committed::demand) its epoch and the lanes
+/// write progress for it.
 #[derive(Debug)]
 pub struct Committed {
     lanes: Mutex<Lanes>,
@@ -13,62 +19,99 @@ pub struct Committed {
 
 #[derive(Debug)]
 struct Lanes {
-    epochs: Vec<Epoch>,
+    done: Vec<Epoch>,
+    durable: Vec<Epoch>,
+    demanded: Epoch,
     failed: bool,
 }
 
 impl Committed {
-    pub(super) fn new(gates: Vec<Epoch>) -> Self {
-        Self { lanes: Mutex::new(Lanes { epochs: gates, failed: false }), changed: Condvar::new() }
-    }
-
-    pub(super) fn set(&self, lane: u32, epoch: Epoch) {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lanes.epochs.get_mut(lane as usize) {
-            *known = epoch.max(*known);
+    pub(crate) fn new(gates: Vec<Epoch>) -> Self {
+        Self {
+            lanes: Mutex::new(Lanes { done: gates.clone(), durable: gates, demanded: Epoch(0), failed: false }),
+            changed: Condvar::new(),
         }
-        drop(lanes);
+    }
+
+    /// A poisoned lock only says that another thread panicked, which ends the process; the marks are whole either way.
+    fn lanes(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lane has nothing left to write up to `epoch`.
+    pub(crate) fn set_done(&self, lane: u32, epoch: Epoch) {
+        raise(&mut self.lanes().done, lane, epoch);
         self.changed.notify_all();
     }
 
-    pub(super) fn fail(&self) {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).failed = true;
+    /// The lane's progress record says `epoch`.
+    pub(crate) fn set_durable(&self, lane: u32, epoch: Epoch) {
+        raise(&mut self.lanes().durable, lane, epoch);
         self.changed.notify_all();
     }
 
-    /// What every lane has committed.
+    pub(crate) fn fail(&self) {
+        self.lanes().failed = true;
+        self.changed.notify_all();
+    }
+
+    /// Asks the lanes to make their progress durable once they have done `epoch`.
+    pub fn demand(&self, epoch: Epoch) {
+        let mut lanes = self.lanes();
+        lanes.demanded = lanes.demanded.max(epoch);
+    }
+
+    /// What was last demanded.
+    pub(super) fn demanded(&self) -> Epoch {
+        self.lanes().demanded
+    }
+
+    /// What every lane has done.
     pub fn min(&self) -> Epoch {
-        least(&self.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+        least(&self.lanes().done)
+    }
+
+    /// What every lane has a progress record for: no manifest may be newer.
+    pub fn durable(&self) -> Epoch {
+        least(&self.lanes().durable)
     }
 
     /// Whether a lane has ended by failing.
     pub fn has_failed(&self) -> bool {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).failed
+        self.lanes().failed
     }
 
     /// Waits until [`Committed::min`] is past `epoch`, a lane fails, or time is up; returns the minimum.
     pub fn wait_past(&self, epoch: Epoch, timeout: Duration) -> Epoch {
-        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(lanes, timeout, |lanes| !lanes.failed && least(lanes) <= epoch);
-        least(&waited.unwrap_or_else(PoisonError::into_inner).0)
+        let waited = self.changed.wait_timeout_while(self.lanes(), timeout, |lanes| !lanes.failed && least(&lanes.done) <= epoch);
+        least(&waited.unwrap_or_else(PoisonError::into_inner).0.done)
     }
 
-    /// Waits until every lane has committed `epoch`. Says whether they have.
+    /// Waits until every lane has done `epoch`. Says whether they have.
     pub fn wait_for(&self, epoch: Epoch, timeout: Duration) -> bool {
+        self.wait_until(timeout, |lanes| least(&lanes.done) >= epoch)
+    }
+
+    /// Demands `epoch`, and waits until it is durable in every lane. Says whether it is.
+    pub fn wait_durable(&self, epoch: Epoch, timeout: Duration) -> bool {
+        self.demand(epoch);
+        self.wait_until(timeout, |lanes| least(&lanes.durable) >= epoch)
+    }
+
+    fn wait_until(&self, timeout: Duration, reached: impl Fn(&Lanes) -> bool) -> bool {
         let until = Instant::now() + timeout;
-        loop {
-            if self.min() >= epoch {
-                return true;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.has_failed() {
-                return false;
-            }
-            self.wait_past(Epoch(epoch.0.saturating_sub(1)), left);
-        }
+        let left = until.saturating_duration_since(Instant::now());
+        let waited = self.changed.wait_timeout_while(self.lanes(), left, |lanes| !lanes.failed && !reached(lanes));
+        reached(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 
-fn least(lanes: &Lanes) -> Epoch {
-    lanes.epochs.iter().copied().min().unwrap_or_default()
+fn raise(marks: &mut [Epoch], lane: u32, epoch: Epoch) {
+    if let Some(mark) = marks.get_mut(lane as usize) {
+        *mark = epoch.max(*mark);
+    }
+}
+
+fn least(marks: &[Epoch]) -> Epoch {
+    marks.iter().copied().min().unwrap_or_default()
 }

@@ -27,7 +27,8 @@ pub struct LaneSettings {
     pub count: u32,
     /// How many records one transaction may gather when a lane is behind.
     pub transaction_records: usize,
-    /// How many epochs without output may pass before progress is written all the same.
+    /// How many epochs without output may pass before progress is written all the same. A snapshot has it written when it needs it, so this
+    /// only bounds what a lag tool can be wrong by.
     pub progress_epochs: u64,
 }
 
@@ -87,7 +88,12 @@ impl Lanes {
         // In parallel: each takeover may wait for a transaction of the older process to end.
         let writers: Vec<_> = std::thread::scope(|scope| {
             let openings: Vec<_> = ids.iter().map(|id| scope.spawn(|| log.transactional(id))).collect();
-            openings.into_iter().map(|opening| opening.join().unwrap_or(Err(LogError::Fatal { what: "open a lane", message: "its thread panicked".into() }))).collect()
+            openings
+                .into_iter()
+                .map(|opening| {
+                    opening.join().unwrap_or(Err(LogError::Fatal { what: "open a lane", message: "its thread panicked".into() }))
+                })
+                .collect()
         });
         let gates = progress::read(log, topics, settings.count)?;
         let committed = Arc::new(Committed::new(gates.clone()));
@@ -133,3 +139,6 @@ impl Lanes {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

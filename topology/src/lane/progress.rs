@@ -11,11 +11,15 @@ pub(super) fn read(log: &dyn Log, topics: &Topics, count: u32) -> Result<Vec<Epo
     let mut gates = vec![Epoch(0); count as usize];
     let topic = topics.progress();
     read_all(log, &topic, |record| {
-        let text = |bytes: Option<&bytes::Bytes>| bytes.and_then(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned)).unwrap_or_default();
+        let text =
+            |bytes: Option<&bytes::Bytes>| bytes.and_then(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned)).unwrap_or_default();
         let lane = text(record.key.as_ref()).strip_prefix("lane-").and_then(|lane| lane.parse::<usize>().ok());
         let epoch = text(record.value.as_ref()).parse().ok().map(Epoch);
         let (Some(lane), Some(epoch)) = (lane, epoch) else {
-            return Err(LogError::Fatal { what: "read progress", message: format!("{topic} offset {} is not a progress record", record.offset.0) });
+            return Err(LogError::Fatal {
+                what: "read progress",
+                message: format!("{topic} offset {} is not a progress record", record.offset.0),
+            });
         };
         match gates.get_mut(lane) {
             Some(gate) => *gate = epoch.max(*gate),

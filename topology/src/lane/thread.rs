@@ -1,12 +1,16 @@
 //! The thread of one lane.
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use sightline_log::{LogError, NewRecord, TransactionalWriter};
 
 use super::{Committed, LaneEpoch, LaneSettings, progress};
 use crate::epoch::Epoch;
+use crate::epoch::transaction::transact;
+
+/// How often a lane without epochs looks whether a snapshot demands its progress.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct LaneThread {
     pub(super) lane: u32,
@@ -16,6 +20,12 @@ pub(super) struct LaneThread {
     pub(super) progress_topic: Arc<str>,
     pub(super) settings: LaneSettings,
     pub(super) committed: Arc<Committed>,
+}
+
+/// How far a lane is.
+struct Marks {
+    done: Epoch,
+    durable: Epoch,
 }
 
 impl LaneThread {
@@ -29,65 +39,69 @@ impl LaneThread {
     }
 
     fn write_all(&mut self, epochs: &Receiver<LaneEpoch>) -> Result<(), LogError> {
-        let mut written = self.gate;
-        let mut last = self.gate;
-        while let Ok(first) = epochs.recv() {
-            let mut batch = vec![first];
-            let mut records = batch[0].outputs.len();
-            // Behind: what waits already shares the transaction.
-            while records < self.settings.transaction_records
-                && let Ok(next) = epochs.try_recv()
-            {
-                records += next.outputs.len();
-                batch.push(next);
+        let mut marks = Marks { done: self.gate, durable: self.gate };
+        loop {
+            match epochs.recv_timeout(LOOK) {
+                Ok(first) => self.write(&mut marks, self.gather(first, epochs))?,
+                Err(RecvTimeoutError::Timeout) => {}
+                // What was done without a record is recorded before the end, so that a restart begins here.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return if marks.done > marks.durable { self.commit(&mut marks, &[]) } else { Ok(()) };
+                }
             }
-            batch.retain(|epoch| epoch.epoch > self.gate);
-            let Some(newest) = batch.last().map(|epoch| epoch.epoch) else { continue };
-            debug_assert!(last < newest, "I2: a lane commits in epoch order");
-            last = newest;
-            let outputs = batch.iter().map(|epoch| epoch.outputs.len()).sum::<usize>();
-            if outputs > 0 || newest.0 - written.0 >= self.settings.progress_epochs {
-                self.commit(newest, &batch)?;
-                written = newest;
+            let demanded = self.committed.demanded();
+            if marks.durable < demanded && demanded <= marks.done {
+                self.commit(&mut marks, &[])?;
             }
-            self.committed.set(self.lane, newest);
         }
-        // What was counted as committed without a record is written before the end, so that a restart begins here.
-        if last > written {
-            self.commit(last, &[])?;
+    }
+
+    /// The epochs that share a transaction: more than one when the lane is behind.
+    fn gather(&self, first: LaneEpoch, epochs: &Receiver<LaneEpoch>) -> Vec<LaneEpoch> {
+        let mut records = first.outputs.len();
+        let mut batch = vec![first];
+        while records < self.settings.transaction_records
+            && let Ok(next) = epochs.try_recv()
+        {
+            records += next.outputs.len();
+            batch.push(next);
+        }
+        batch.retain(|epoch| epoch.epoch > self.gate);
+        batch
+    }
+
+    fn write(&mut self, marks: &mut Marks, batch: Vec<LaneEpoch>) -> Result<(), LogError> {
+        for epoch in &batch {
+            debug_assert!(marks.done < epoch.epoch, "I2: a lane commits in epoch order");
+            marks.done = epoch.epoch;
+        }
+        let has_output = batch.iter().any(|epoch| !epoch.outputs.is_empty());
+        if has_output || marks.done.0 - marks.durable.0 >= self.settings.progress_epochs {
+            self.commit(marks, &batch)?;
+        } else {
+            self.committed.set_done(self.lane, marks.done);
         }
         Ok(())
     }
 
-    /// One transaction, tried until it is in or the lane is fenced.
-    fn commit(&mut self, epoch: Epoch, batch: &[LaneEpoch]) -> Result<(), LogError> {
-        let mut pause = Duration::from_millis(50);
-        loop {
-            match self.transaction(epoch, batch) {
-                Err(error) if error.is_retriable() => {
-                    tracing::warn!(%error, lane = self.lane, epoch = epoch.0, "the lane waits");
-                    // An abort that fails leaves nothing visible: the next `begin` settles it.
-                    let _ = self.writer.abort();
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-                done => return done,
+    /// Commits `batch` and the progress up to what is done, in one transaction.
+    fn commit(&mut self, marks: &mut Marks, batch: &[LaneEpoch]) -> Result<(), LogError> {
+        let progress = progress::record(&self.progress_topic, self.lane, marks.done);
+        transact(&mut *self.writer, &format!("lane-{}", self.lane), |writer| {
+            for output in batch.iter().flat_map(|epoch| &epoch.outputs) {
+                writer.send(NewRecord {
+                    topic: Arc::clone(&output.topic),
+                    partition: None,
+                    key: Some(output.key.clone()),
+                    value: output.value.clone(),
+                    headers: output.headers.clone(),
+                })?;
             }
-        }
-    }
-
-    fn transaction(&mut self, epoch: Epoch, batch: &[LaneEpoch]) -> Result<(), LogError> {
-        self.writer.begin()?;
-        for output in batch.iter().flat_map(|epoch| &epoch.outputs) {
-            self.writer.send(NewRecord {
-                topic: Arc::clone(&output.topic),
-                partition: None,
-                key: Some(output.key.clone()),
-                value: output.value.clone(),
-                headers: output.headers.clone(),
-            })?;
-        }
-        self.writer.send(progress::record(&self.progress_topic, self.lane, epoch))?;
-        self.writer.commit()
+            writer.send(progress.clone())
+        })?;
+        marks.durable = marks.done;
+        self.committed.set_durable(self.lane, marks.done);
+        self.committed.set_done(self.lane, marks.done);
+        Ok(())
     }
 }

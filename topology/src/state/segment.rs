@@ -7,7 +7,6 @@
 //! A segment is written once and never changed. It is whole, or its checksum says so: truncation, torn writes and flipped bits are
 //! [`SegmentError::Damaged`], never a wrong table.
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;

@@ -204,11 +204,11 @@ impl Writer {
             return;
         }
         // I3: a manifest is never newer than what every lane has committed.
-        if !self.options.committed.wait_for(epoch, Duration::from_secs(600)) {
+        if !self.options.committed.wait_durable(epoch, Duration::from_secs(600)) {
             tracing::warn!(epoch = epoch.0, "the lanes did not commit in time; this snapshot is given up");
             return;
         }
-        debug_assert!(self.options.committed.min() >= epoch);
+        debug_assert!(self.options.committed.durable() >= epoch);
         let mut manifest = Manifest::new(&self.options.fingerprint, epoch, wall, positions);
         manifest.segments = self.segments.values().cloned().collect();
         manifest.documents = open.marks;
