@@ -123,6 +123,7 @@ impl<'a> Plan<'a> {
         let taken = &mut self.taken[at];
         while let Some(record) = self.queues[at].get(taken.records) {
             let bytes = size(record);
+            let may_exceed = is_first && taken.records == 0;
             let fits =
                 taken.records < share.records && taken.bytes + bytes <= share.bytes && self.left.records > 0 && bytes <= self.left.bytes;
             if !(fits || may_exceed) {
