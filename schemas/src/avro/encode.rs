@@ -4,7 +4,9 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{AvroError, OutputRecord, RecordType, SchemaId};
-use crate::record::{EntityRecord, EventRecord, LinkRecord, ObservableRecord, PackageRecord, PackageStatus, RelationRecord, SightingRecord};
+use crate::record::{
+    EntityRecord, EventRecord, LinkRecord, ObservableRecord, PackageRecord, PackageStatus, RelationRecord, SightingRecord,
+};
 use crate::time::Micros;
 
 /// Encodes records in the Confluent wire format. Cheap to clone.

@@ -1,6 +1,9 @@
 //! Avro: the schemas of `schemas/avro`, and the Confluent wire format (byte 0, schema id in four bytes big-endian, datum).
 mod decode;
 mod encode;
+mod read;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -76,7 +79,7 @@ impl RecordType {
         format!("{}-value", self.topic(topics))
     }
 
-    /// The schema, as in `schemas/avro`.
+    /// The schema that this build writes and reads, as in `schemas/avro`.
     pub fn schema_json(self) -> &'static str {
         match self {
             Self::Entity => include_str!("../../avro/entity.avsc"),
@@ -86,6 +89,20 @@ impl RecordType {
             Self::Event => include_str!("../../avro/event.avsc"),
             Self::Sighting => include_str!("../../avro/sighting.avsc"),
             Self::Package => include_str!("../../avro/package.avsc"),
+        }
+    }
+
+    /// Every version of the schema that was released, oldest first; the last is [`RecordType::schema_json`]. They stay for
+    /// ever: the embedded log keeps records of all of them. A change of a schema adds `schemas/avro/golden/<n>/<name>.avsc` here.
+    pub fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::Entity => &[include_str!("../../avro/golden/1/entity.avsc")],
+            Self::Observable => &[include_str!("../../avro/golden/1/observable.avsc")],
+            Self::Link => &[include_str!("../../avro/golden/1/link.avsc")],
+            Self::Relation => &[include_str!("../../avro/golden/1/relation.avsc")],
+            Self::Event => &[include_str!("../../avro/golden/1/event.avsc")],
+            Self::Sighting => &[include_str!("../../avro/golden/1/sighting.avsc")],
+            Self::Package => &[include_str!("../../avro/golden/1/package.avsc")],
         }
     }
 }

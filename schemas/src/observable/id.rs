@@ -33,7 +33,12 @@ fn contributing(kind: ObservableKind, value: &str) -> String {
             40 => "SHA-1",
             _ => "SHA-256",
         }),
-        ObservableKind::Ipv4Addr | ObservableKind::Ipv6Addr | ObservableKind::DomainName | ObservableKind::Url | ObservableKind::EmailAddr | ObservableKind::MacAddr => {
+        ObservableKind::Ipv4Addr
+        | ObservableKind::Ipv6Addr
+        | ObservableKind::DomainName
+        | ObservableKind::Url
+        | ObservableKind::EmailAddr
+        | ObservableKind::MacAddr => {
             json!({ "value": value })
         }
         // The standard names no contributing properties for these: the same rule over the kind and the value.

@@ -128,9 +128,9 @@ fn prefix_is_padded(value: &str) -> bool {
 fn domain(value: &str) -> Normal {
     let value = value.strip_suffix('.').unwrap_or(value);
     let ascii = idna::domain_to_ascii(value).map_err(|_| "not a domain name")?;
-    let labels_fit = ascii.split('.').all(|label| {
-        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    });
+    let labels_fit = ascii
+        .split('.')
+        .all(|label| (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
     if ascii.len() > 253 || !labels_fit {
         return Err("not a domain name");
     }
@@ -217,7 +217,11 @@ fn vulnerability(value: &str) -> Normal {
 
 fn iban(value: &str) -> Normal {
     let plain: String = value.chars().filter(|c| !c.is_whitespace() && *c != '-').collect::<String>().to_ascii_uppercase();
-    if (5..=34).contains(&plain.len()) && plain.bytes().all(|b| b.is_ascii_alphanumeric()) { Ok(plain) } else { Err("not an account number") }
+    if (5..=34).contains(&plain.len()) && plain.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        Ok(plain)
+    } else {
+        Err("not an account number")
+    }
 }
 
 fn phone(value: &str) -> Normal {

@@ -1,6 +1,10 @@
 //! Schema registries: where the number in front of a datum leads to its schema.
+#[cfg(feature = "confluent")]
+mod confluent;
 mod embedded;
 
+#[cfg(feature = "confluent")]
+pub use confluent::{ConfluentRegistry, ConfluentSettings};
 pub use embedded::EmbeddedRegistry;
 
 use crate::avro::SchemaId;
@@ -25,6 +29,12 @@ pub enum RegistryError {
     /// It is away; may pass.
     #[error("failed to reach the schema registry: {0}; check registry.url, will try again")]
     Unreachable(String),
+    /// The settings can't be used; no call was made.
+    #[error("{message}")]
+    Settings {
+        /// Which, and why.
+        message: String,
+    },
 }
 
 /// A registry.
