@@ -6,16 +6,17 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod conformance {
     pub mod claims;
+    pub mod pipeline;
     pub mod records;
     pub mod stores;
 }
-use conformance::{claims, stores};
+use conformance::{claims, pipeline, stores};
 
 macro_rules! conforms {
     ($($feature:literal $store:ident),* $(,)?) => {
         $(#[cfg(feature = $feature)] mod $store {
-            use super::{claims, stores};
-            conforms!(@claims $store:
+            use super::{claims, pipeline, stores};
+            conforms!(@in claims, $store:
                 an_upsert_is_held_as_it_was_given,
                 the_newer_epoch_wins_whatever_comes_last,
                 a_delete_removes_and_an_older_one_does_not,
@@ -26,13 +27,20 @@ macro_rules! conforms {
                 what_was_never_written_is_empty_and_not_an_error,
                 links_outlive_the_order_of_arrival,
             );
+            conforms!(@in pipeline, $store:
+                what_the_topics_say_is_what_the_store_holds,
+                a_restart_goes_on_where_the_store_is,
+                bad_records_are_dead_lettered_and_the_rest_is_stored,
+                a_store_that_was_away_catches_up_alone,
+                verify_names_what_is_missing_extra_and_different,
+            );
         })*
     };
-    (@claims $store:ident: $($claim:ident),* $(,)?) => {
+    (@in $file:ident, $store:ident: $($claim:ident),* $(,)?) => {
         $(#[tokio::test]
         async fn $claim() {
             if let Some(store) = stores::$store(stringify!($claim)).await {
-                claims::$claim(&store).await;
+                $file::$claim(&store).await;
             }
         })*
     };

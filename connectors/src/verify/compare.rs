@@ -44,9 +44,9 @@ pub struct TypeReport {
 }
 
 impl Report {
-    /// Whether store and topics agree.
+    /// Whether store and topics agree. Records that nobody can read are no agreement: the topics hold more than any store can.
     pub fn is_equal(&self) -> bool {
-        self.types.values().all(|ty| ty.missing.is_empty() && ty.extra.is_empty() && ty.different.is_empty())
+        self.undecodable == 0 && self.types.values().all(|ty| ty.missing.is_empty() && ty.extra.is_empty() && ty.different.is_empty())
     }
 }
 

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use neo4rs::{Graph, query};
 
-use super::failed;
+use super::session;
 use crate::sink::SinkError;
 
 /// Names of types beyond this many become [`OTHER`], the word itself staying in the property `type`: a feed must not fill the graph's
@@ -32,16 +32,14 @@ pub(super) struct KnownEdges {
 impl KnownEdges {
     /// Reads the keys of all edges that have one.
     pub(super) async fn load(graph: &Graph) -> Result<Self, SinkError> {
-        let failed = failed("read the edges");
         let mut known = Self::default();
         let all = query("MATCH (:IntelEntity)-[r]->() WHERE r.key IS NOT NULL RETURN r.key AS key, type(r) AS type");
-        let mut rows = graph.execute(all).await.map_err(failed)?;
-        while let Some(row) = rows.next().await.map_err(failed)? {
-            let broken = |error: neo4rs::DeError| SinkError::fatal("read the edges", error);
-            let (key, ty): (String, String) = (row.get("key").map_err(broken)?, row.get("type").map_err(broken)?);
-            let number = known.number(&ty);
-            known.add(&key, number);
-        }
+        session::read(graph, "read the edges", all, |row| {
+            let number = known.number(&row.get::<String>("type")?);
+            known.add(&row.get::<String>("key")?, number);
+            Ok(())
+        })
+        .await?;
         Ok(known)
     }
 
@@ -73,9 +71,13 @@ impl KnownEdges {
         (0..self.types.len() as u16).filter(|number| self.held.contains(&(key, *number))).collect()
     }
 
-    /// True the first time it is asked for a type.
-    pub(super) fn needs_index(&mut self, number: u16) -> bool {
-        self.indexed.insert(number)
+    pub(super) fn is_indexed(&self, number: u16) -> bool {
+        self.indexed.contains(&number)
+    }
+
+    /// Notes that the index of a type exists.
+    pub(super) fn indexed(&mut self, number: u16) {
+        self.indexed.insert(number);
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn a_type_is_upper_snake_and_can_break_out_of_no_statement() {
         assert_eq!(edge_type("attributed-to"), "ATTRIBUTED_TO");
-        assert_eq!(edge_type("x`]->(n) DETACH DELETE n //"), "X______N__DETACH_DELETE_N___");
+        assert_eq!(edge_type("x`]->(n) DETACH DELETE n //"), "X_____N__DETACH_DELETE_N___");
         assert_eq!(edge_type("--"), OTHER);
     }
 

@@ -10,6 +10,7 @@ mod known;
 mod rows;
 mod scan;
 mod schema;
+mod session;
 mod write;
 
 use std::future::Future;

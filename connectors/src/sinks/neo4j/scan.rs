@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::{ContentHash, Micros};
 
-use super::failed;
+use super::session;
 use crate::canonical;
 use crate::sink::{SinkError, Stored};
 
@@ -95,14 +95,13 @@ pub(super) fn digest_of(record: &OutputRecord) -> ContentHash {
 }
 
 pub(super) async fn scan(graph: &Graph, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
-    let failed = failed("read the graph");
     let Some(statement) = statement(ty) else { return Ok(()) };
-    let mut rows = graph.execute(query(&statement)).await.map_err(failed)?;
-    while let Some(row) = rows.next().await.map_err(failed)? {
-        let kept: Kept = row.to().map_err(|error| SinkError::fatal("read the graph", error))?;
+    session::read(graph, "read the graph", query(&statement), |row| {
+        let kept: Kept = row.to()?;
         visit(Stored { key: format!("{}:{}", kept.tenant, kept.id), digest: kept.digest() });
-    }
-    Ok(())
+        Ok(())
+    })
+    .await
 }
 
 fn statement(ty: RecordType) -> Option<String> {

@@ -7,7 +7,7 @@ use sightline_schemas::record::LinkRecord;
 
 use super::known::{KnownEdges, SIGHTED, edge_type};
 use super::rows::{self, Properties};
-use super::{cypher, failed};
+use super::{cypher, failed, session};
 use crate::batch::{Batch, Op, SinkRecord};
 use crate::sink::{Refused, SinkError};
 
@@ -150,8 +150,9 @@ async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, plan: &mut 
     let types: Vec<u16> = upserts.keys().map(|(ty, ..)| *ty).chain(removals.keys().copied()).collect();
     for ty in types {
         // Schema and data cannot change in one transaction.
-        if known.needs_index(ty) {
-            graph.run(query(&cypher::edge_index(known.name(ty)))).await.map_err(failed("create an index"))?;
+        if !known.is_indexed(ty) {
+            session::run(graph, "create an index", query(&cypher::edge_index(known.name(ty)))).await?;
+            known.indexed(ty);
         }
     }
     removals.into_iter().for_each(|(ty, rows)| plan.add(cypher::remove_edges(known.name(ty)), rows));
