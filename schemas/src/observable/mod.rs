@@ -2,6 +2,7 @@
 mod id;
 mod kind;
 mod normalise;
+mod refang;
 
 use std::fmt;
 
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use kind::{ObservableKind, Role};
-pub use normalise::{NormaliseError, refang};
+pub use normalise::{MAX_VALUE_BYTES, NormaliseError};
+pub use refang::refang;
 
 use crate::name::TenantId;
 
