@@ -148,3 +148,44 @@ name_type!(
     /// A STIX object type (`indicator`, `x-mitre-tactic`) or a relationship type (`uses`).
     TypeName
 );
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_word_has_one_number_however_many_threads_intern_it() {
+        let threads: Vec<_> =
+            (0..8).map(|_| thread::spawn(|| (0..500).map(|i| Name::new(&format!("race-{i}")).unwrap()).collect::<Vec<_>>())).collect();
+        let mut names: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        names.dedup();
+        assert_eq!(names.len(), 1);
+        assert!(names[0].iter().enumerate().all(|(i, name)| name.as_str() == format!("race-{i}")));
+    }
+
+    #[test]
+    fn order_follows_the_words_not_the_moment_of_interning() {
+        let (later, earlier) = (Name::new("order-zebra").unwrap(), Name::new("order-aardvark").unwrap());
+        assert!(earlier < later);
+        assert_eq!(later.cmp(&later), Ordering::Equal);
+    }
+
+    #[test]
+    fn what_could_not_stand_in_a_key_is_no_name() {
+        for word in ["", "a:b", "a|b", "two words", "é", "a/b", "a\0", &"x".repeat(MAX_WORD_BYTES + 1)] {
+            assert!(matches!(Name::new(word), Err(NameError::Invalid(_))), "{word:?}");
+        }
+        assert!(Name::new(&"x".repeat(MAX_WORD_BYTES)).is_ok());
+    }
+
+    #[test]
+    fn serde_writes_the_word_not_the_number() {
+        let tenant = TenantId::new("acme").unwrap();
+        assert_eq!(serde_json::to_string(&tenant).unwrap(), r#""acme""#);
+        assert_eq!(serde_json::from_str::<TenantId>(r#""acme""#).unwrap(), tenant);
+        assert!(serde_json::from_str::<TenantId>(r#""a:b""#).is_err());
+    }
+}
