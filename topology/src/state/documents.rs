@@ -74,7 +74,11 @@ impl Documents {
             }
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             if file.metadata()?.len() < mark {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{} is shorter than its snapshot says", path.display())));
+                let advice = format!(
+                    "{} is shorter than its snapshot says; remove the state directory and start again: it is rebuilt from the log",
+                    path.display()
+                );
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, advice));
             }
             file.set_len(mark)?;
             files[usize::from(vnode)] = DocumentFile { file: Some(file), written: mark, tail: Vec::new() };
@@ -82,10 +86,11 @@ impl Documents {
         Ok(Self { directory: directory.to_owned(), files, snapshots })
     }
 
-    /// Appends a document of the key with this route.
+    /// Appends a document of the key with this route. It is smaller than 4 GiB, as the bounds on input see to.
     pub fn append(&mut self, route: u64, bytes: &[u8]) -> DocRef {
         let vnode = vnode_of(route);
         let file = &mut self.files[usize::from(vnode)];
+        debug_assert!(u32::try_from(bytes.len()).is_ok(), "limits keep documents below 4 GiB");
         let at = DocRef { offset: file.written + file.tail.len() as u64, len: bytes.len() as u32, vnode };
         file.tail.extend_from_slice(&at.len.to_le_bytes());
         file.tail.extend_from_slice(&(xxh3_64(bytes) as u32).to_le_bytes());
@@ -106,7 +111,11 @@ impl Documents {
     pub fn text(&self, at: DocRef) -> String {
         self.read(at).unwrap_or_else(|error| {
             let file = self.directory.join(file_name(at.vnode));
-            panic!("{} is damaged at byte {}: {error}; remove the state directory and start again: it is rebuilt from the log", file.display(), at.offset)
+            panic!(
+                "{} is damaged at byte {}: {error}; remove the state directory and start again: it is rebuilt from the log",
+                file.display(),
+                at.offset
+            )
         })
     }
 
@@ -160,5 +169,86 @@ impl DocumentFile {
             self.tail.shrink_to(TAIL);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::state::snapshot::snapshot_channel;
+
+    const ROUTE: u64 = 7 << 56;
+
+    fn open(directory: &Path, marks: &[Mark]) -> io::Result<Documents> {
+        // Nobody listens: what is sent is dropped.
+        Documents::open(directory, |vnode| vnode % 2 == 1, marks, snapshot_channel().0)
+    }
+
+    fn marks(documents: &Documents) -> Vec<Mark> {
+        let marks = (0..=u8::MAX).zip(&documents.files).map(|(vnode, file)| Mark { vnode, len: file.written });
+        marks.filter(|mark| mark.len > 0).collect()
+    }
+
+    fn document(number: usize) -> String {
+        format!("{number} ").repeat(number * 37 % 500)
+    }
+
+    #[test]
+    fn a_document_reads_the_same_from_memory_from_the_file_and_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut documents = open(directory.path(), &[]).unwrap();
+        let at: Vec<DocRef> = (0..1_000).map(|number| documents.append(ROUTE, document(number).as_bytes())).collect();
+        let check = |documents: &Documents| (0..1_000).for_each(|number| assert_eq!(documents.text(at[number]), document(number)));
+        assert!(!documents.files[7].tail.is_empty() && documents.files[7].written > 0, "some are in the file, some in memory");
+        check(&documents);
+        documents.mark(Epoch(1));
+        check(&documents);
+        check(&open(directory.path(), &marks(&documents)).unwrap());
+    }
+
+    #[test]
+    fn a_restart_cuts_off_what_came_after_the_snapshot() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut documents = open(directory.path(), &[]).unwrap();
+        let kept = documents.append(ROUTE, b"kept");
+        documents.mark(Epoch(1));
+        let marks = marks(&documents);
+        let lost = documents.append(ROUTE, b"lost");
+        documents.append(ROUTE + (2 << 56), b"of a vnode that the snapshot does not know");
+        documents.mark(Epoch(2));
+        let mut restarted = open(directory.path(), &marks).unwrap();
+        assert_eq!(restarted.text(kept), "kept");
+        assert_eq!(restarted.append(ROUTE, b"once more"), DocRef { len: 9, ..lost });
+        assert_eq!(fs::metadata(directory.path().join(file_name(9))).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_mark_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut documents = open(directory.path(), &[]).unwrap();
+        documents.append(ROUTE, b"document");
+        documents.mark(Epoch(1));
+        let error = open(directory.path(), &[Mark { vnode: 7, len: 17 }]).err().unwrap();
+        assert!(error.to_string().contains("docs-007.log is shorter"), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "docs-007.log is damaged at byte 0: checksum; remove the state directory")]
+    fn a_damaged_document_ends_the_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut documents = open(directory.path(), &[]).unwrap();
+        let at = documents.append(ROUTE, b"document");
+        documents.mark(Epoch(1));
+        let path = directory.path().join(file_name(7));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[10] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        documents.text(at);
+    }
+
+    #[test]
+    fn a_reference_is_sixteen_bytes() {
+        assert_eq!(std::mem::size_of::<DocRef>(), 16);
     }
 }

@@ -3,22 +3,25 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
+/// The suffix of what is being written: left behind by a crash, it is removed at the next start.
+pub(super) const TEMPORARY: &str = "tmp";
+
 /// Writes to a temporary name, syncs, renames, and syncs the directory.
 pub(super) fn write(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
+    let temporary = path.with_extension(TEMPORARY);
     let mut file = io::BufWriter::new(File::create(&temporary)?);
     write(&mut file)?;
     file.flush()?;
     file.get_ref().sync_all()?;
     drop(file);
     fs::rename(&temporary, path)?;
-    sync_directory(path)
-}
-
-/// Makes a rename or a removal in the file's directory durable.
-pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
+        Some(directory) => sync_directory(directory),
         None => Ok(()),
     }
+}
+
+/// Makes new, renamed and removed names of a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }

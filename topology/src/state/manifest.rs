@@ -62,21 +62,59 @@ fn checksum(manifest: &Manifest) -> String {
     blake3::hash(&serde_json::to_vec(manifest).unwrap_or_default()).to_hex().to_string()
 }
 
-fn path_of(directory: &Path, epoch: Epoch) -> PathBuf {
-    directory.join(format!("manifest-{}.json", epoch.0))
+fn name_of(epoch: Epoch) -> String {
+    format!("manifest-{}.json", epoch.0)
 }
 
-/// Writes a manifest, then removes what only manifests older than the last two name.
+fn is_manifest(name: &str) -> bool {
+    name.starts_with("manifest-") && name.ends_with(".json")
+}
+
+fn path_of(directory: &Path, epoch: Epoch) -> PathBuf {
+    directory.join(name_of(epoch))
+}
+
+/// Prepares a directory for a run that goes on from the manifest of `restored`, or from nothing: removes the manifests after it, damaged ones, and
+/// what a crash left half written.
+///
+/// A manifest after the state that a run goes on from must not stay. Its documents are cut off; and when it is of another life of the cell (topics
+/// made anew, the directory kept), the lanes would one day pass its epoch and a start would take it for the state.
+///
+/// # Errors
+/// When the disk refuses: the run must not begin.
+pub fn adopt(directory: &Path, restored: Option<Epoch>) -> Result<(), ManifestError> {
+    let failed = |what: &'static str| move |source| ManifestError { what, path: directory.to_owned(), source };
+    let valid: BTreeSet<String> =
+        list(directory).iter().filter(|manifest| Some(manifest.epoch) <= restored).map(|manifest| name_of(manifest.epoch)).collect();
+    for file in fs::read_dir(directory).map_err(failed("list"))?.flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let is_stale = is_manifest(&name) && !valid.contains(&name);
+        if is_stale {
+            tracing::warn!(manifest = name, "this snapshot is not one to go on from; it is removed");
+        }
+        if is_stale || Path::new(&name).extension().is_some_and(|extension| extension == durable::TEMPORARY) {
+            fs::remove_file(file.path()).map_err(failed("clean"))?;
+        }
+    }
+    durable::sync_directory(directory).map_err(failed("sync"))?;
+    collect_garbage(directory, u64::MAX);
+    Ok(())
+}
+
+/// Writes a manifest, then removes what only manifests older than the last two name. What it names must be on the disk, names included.
+/// Returns the epoch of the oldest manifest kept, once there are two: nothing before it is needed any more.
 ///
 /// # Errors
 /// When the disk refuses; the manifests before stay valid.
-pub fn commit(directory: &Path, manifest: &Manifest) -> Result<(), ManifestError> {
+pub fn commit(directory: &Path, manifest: &Manifest) -> Result<Option<Epoch>, ManifestError> {
     let path = path_of(directory, manifest.epoch);
     let sealed = Sealed { checksum: checksum(manifest), manifest: manifest.clone() };
-    durable::write(&path, |file| serde_json::to_writer(file, &sealed).map_err(Into::into))
-        .map_err(|source| ManifestError { what: "write", path, source })?;
-    collect_garbage(directory);
-    Ok(())
+    durable::write(&path, |file| serde_json::to_writer(file, &sealed).map_err(Into::into)).map_err(|source| ManifestError {
+        what: "write",
+        path,
+        source,
+    })?;
+    Ok(collect_garbage(directory, manifest.epoch.0))
 }
 
 /// The valid manifests, newest first. Damaged ones are named in the log and left out.
@@ -85,7 +123,7 @@ pub fn list(directory: &Path) -> Vec<Manifest> {
     let mut manifests: Vec<Manifest> = files
         .flatten()
         .map(|file| file.path())
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("manifest-") && name.ends_with(".json")))
+        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(is_manifest))
         .filter_map(|path| read(&path))
         .collect();
     manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.epoch));
@@ -103,22 +141,22 @@ fn read(path: &Path) -> Option<Manifest> {
     }
 }
 
+/// Removes all manifests but the last two, and the segments up to epoch `until` that none of those names: segments of a snapshot under way are newer.
 /// Best effort: what stays is found again by the next snapshot.
-fn collect_garbage(directory: &Path) {
+fn collect_garbage(directory: &Path, until: u64) -> Option<Epoch> {
     let kept = list(directory);
     for old in kept.iter().skip(KEEP) {
         let _ = fs::remove_file(path_of(directory, old.epoch));
     }
-    let named: BTreeSet<String> = kept.iter().take(KEEP).flat_map(|manifest| manifest.segments.iter().map(SegmentMeta::file_name)).collect();
-    let newest = kept.first().map_or(Epoch(0), |manifest| manifest.epoch);
+    let named: BTreeSet<String> =
+        kept.iter().take(KEEP).flat_map(|manifest| manifest.segments.iter().map(SegmentMeta::file_name)).collect();
     for file in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
-        // Segments of a snapshot under way are newer than the newest manifest.
-        let epoch = name.strip_suffix(".seg").and_then(|name| name.rsplit('-').next()).and_then(|epoch| epoch.parse().ok()).map(Epoch);
-        if epoch.is_some_and(|epoch| epoch <= newest) && !named.contains(&name) {
+        if SegmentMeta::epoch_of(&name).is_some_and(|epoch| epoch.0 <= until) && !named.contains(&name) {
             let _ = fs::remove_file(file.path());
         }
     }
+    kept.get(KEEP - 1).map(|manifest| manifest.epoch)
 }
 
 #[cfg(test)]
@@ -137,6 +175,57 @@ mod tests {
             commit(directory.path(), &manifest(epoch)).unwrap();
         }
         assert_eq!(list(directory.path()).iter().map(|manifest| manifest.epoch.0).collect::<Vec<_>>(), [27, 9]);
+    }
+
+    fn names(directory: &Path) -> BTreeSet<String> {
+        fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn with_segment(epoch: u64, segment: u64) -> Manifest {
+        let mut manifest = manifest(epoch);
+        manifest.segments = vec![SegmentMeta { table: 1, vnode: 2, epoch: Epoch(segment) }];
+        manifest
+    }
+
+    #[test]
+    fn only_segments_that_a_kept_manifest_names_or_that_are_newer_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        for segment in ["01-002-3.seg", "01-002-9.seg", "01-002-99.seg"] {
+            fs::write(directory.path().join(segment), "").unwrap();
+        }
+        assert_eq!(commit(directory.path(), &with_segment(3, 3)).unwrap(), None);
+        assert_eq!(commit(directory.path(), &with_segment(9, 9)).unwrap(), Some(Epoch(3)));
+        assert!(names(directory.path()).contains("01-002-3.seg"), "the older manifest still names it");
+        assert_eq!(commit(directory.path(), &with_segment(27, 9)).unwrap(), Some(Epoch(9)));
+        let left = ["01-002-9.seg", "01-002-99.seg", "manifest-27.json", "manifest-9.json"].map(str::to_owned);
+        assert_eq!(names(directory.path()), BTreeSet::from(left));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_from_an_older_state_leaves_no_newer_one_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        for (epoch, segment) in [(9, 9), (27, 27)] {
+            fs::write(directory.path().join(format!("01-002-{segment}.seg")), "").unwrap();
+            commit(directory.path(), &with_segment(epoch, segment)).unwrap();
+        }
+        fs::write(directory.path().join("manifest-30.json"), "torn").unwrap();
+        fs::write(directory.path().join("manifest-31.tmp"), "torn").unwrap();
+        adopt(directory.path(), Some(Epoch(9))).unwrap();
+        assert_eq!(names(directory.path()), BTreeSet::from(["01-002-9.seg", "manifest-9.json"].map(str::to_owned)));
+        adopt(directory.path(), None).unwrap();
+        assert_eq!(names(directory.path()), BTreeSet::new());
+    }
+
+    #[test]
+    fn a_manifest_is_written_as_docs_snapshot_md_draws_it_and_the_golden_file_still_reads() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/segment/manifest-42.json");
+        let mut manifest = manifest(42);
+        manifest.segments = vec![SegmentMeta { table: 1, vnode: 7, epoch: Epoch(42) }];
+        manifest.documents = vec![Mark { vnode: 7, len: 4096 }];
+        let directory = tempfile::tempdir().unwrap();
+        commit(directory.path(), &manifest).unwrap();
+        assert_eq!(fs::read_to_string(path_of(directory.path(), Epoch(42))).unwrap(), fs::read_to_string(&golden).unwrap().trim_end());
+        assert_eq!(read(&golden), Some(manifest));
     }
 
     #[test]

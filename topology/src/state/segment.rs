@@ -4,20 +4,23 @@
 //! magic "SLSG" | version u16 | table u8 | vnode u8 | epoch u64 | entries u64 | entry … | BLAKE3 of all before (32 bytes)
 //! entry: key length u32 | value length u32 | key | value            integers little-endian, keys and values in postcard
 //! ```
-//! A segment is written once and never changed. It is whole, or its checksum says so: truncation, torn writes and flipped bits are
-//! [`SegmentError::Damaged`], never a wrong table.
-use std::fs;
+//! A segment is written once and never changed, and counts for nothing until a manifest names it; so it needs no rename. It is whole, or its
+//! checksum says so: truncation, torn writes and flipped bits are [`SegmentError::Damaged`], never a wrong table.
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::durable;
 use crate::epoch::Epoch;
 
 const MAGIC: &[u8; 4] = b"SLSG";
 const VERSION: u16 = 1;
 const HEADER: usize = 4 + 2 + 1 + 1 + 8 + 8;
+const LENGTHS: usize = 4 + 4;
 const CHECKSUM: usize = 32;
 
 /// A segment that cannot be written or read.
@@ -39,24 +42,61 @@ pub enum SegmentError {
         /// What is wrong.
         what: &'static str,
     },
-    /// An entry is not of this table's types: written by another version without a change of fingerprint.
-    #[error("a stored entry cannot be read: {0}")]
+    /// An entry is not of this table's types: written by another version without a change of fingerprint. Or too large to be written.
+    #[error("an entry of the state cannot be read or written: {0}; remove the state directory and start again: it is rebuilt from the log")]
     Entry(String),
 }
 
-/// An entry as it is stored.
+/// Entries on their way into a segment, already as the file holds them: one allocation a vnode, not two an entry.
+#[derive(Debug, Default)]
+pub struct Entries {
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Entries {
+    /// Adds an entry. Keys must come in order, each once, so that the same table is the same file.
+    ///
+    /// # Errors
+    /// [`SegmentError::Entry`] when serde refuses it, or a key or value is 4 GiB or larger.
+    pub fn push(&mut self, key: &impl Serialize, value: &impl Serialize) -> Result<(), SegmentError> {
+        let lengths = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; LENGTHS]);
+        let key = self.append(key)?;
+        let value = self.append(value)?;
+        self.bytes[lengths..lengths + 4].copy_from_slice(&key);
+        self.bytes[lengths + 4..lengths + 8].copy_from_slice(&value);
+        self.count += 1;
+        Ok(())
+    }
+
+    fn append(&mut self, part: &impl Serialize) -> Result<[u8; 4], SegmentError> {
+        let start = self.bytes.len();
+        let bytes = std::mem::take(&mut self.bytes);
+        self.bytes = postcard::to_extend(part, bytes).map_err(|error| SegmentError::Entry(error.to_string()))?;
+        let length = u32::try_from(self.bytes.len() - start).map_err(|error| SegmentError::Entry(error.to_string()))?;
+        Ok(length.to_le_bytes())
+    }
+
+    /// How many.
+    pub fn len(&self) -> u64 {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// An entry of a segment that was read: a slice of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    key: Vec<u8>,
-    value: Vec<u8>,
+    key: Bytes,
+    value: Bytes,
 }
 
 impl Entry {
-    /// Encodes an entry; nothing if serde refuses it, which no type of a table does.
-    pub fn encode(key: &impl Serialize, value: &impl Serialize) -> Option<Self> {
-        Some(Self { key: postcard::to_allocvec(key).ok()?, value: postcard::to_allocvec(value).ok()? })
-    }
-
     /// Decodes it.
     ///
     /// # Errors
@@ -83,77 +123,99 @@ impl SegmentMeta {
     pub fn file_name(&self) -> String {
         format!("{:02}-{:03}-{}.seg", self.table, self.vnode, self.epoch.0)
     }
+
+    /// The epoch in a file's name, if the file is a segment.
+    pub(super) fn epoch_of(file_name: &str) -> Option<Epoch> {
+        file_name.strip_suffix(".seg")?.rsplit('-').next()?.parse().ok().map(Epoch)
+    }
 }
 
-/// Writes a segment into `directory`.
+/// Writes a segment into `directory`, without waiting for the disk: [`sync`] does.
 ///
 /// # Errors
 /// [`SegmentError::Io`].
-pub fn write(directory: &Path, meta: &SegmentMeta, entries: &[Entry]) -> Result<(), SegmentError> {
+pub fn write(directory: &Path, meta: &SegmentMeta, entries: &Entries) -> Result<(), SegmentError> {
     let path = directory.join(meta.file_name());
-    let written = durable::write(&path, |file| {
-        let mut hasher = blake3::Hasher::new();
-        let mut put = |bytes: &[u8]| {
-            hasher.update(bytes);
-            file.write_all(bytes)
-        };
-        put(MAGIC)?;
-        put(&VERSION.to_le_bytes())?;
-        put(&[meta.table, meta.vnode])?;
-        put(&meta.epoch.0.to_le_bytes())?;
-        put(&(entries.len() as u64).to_le_bytes())?;
-        for entry in entries {
-            put(&(entry.key.len() as u32).to_le_bytes())?;
-            put(&(entry.value.len() as u32).to_le_bytes())?;
-            put(&entry.key)?;
-            put(&entry.value)?;
-        }
-        let checksum = *hasher.finalize().as_bytes();
-        file.write_all(&checksum)
+    let mut header = Vec::with_capacity(HEADER);
+    header.extend_from_slice(MAGIC);
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&[meta.table, meta.vnode]);
+    header.extend_from_slice(&meta.epoch.0.to_le_bytes());
+    header.extend_from_slice(&entries.count.to_le_bytes());
+    let checksum = blake3::Hasher::new().update(&header).update(&entries.bytes).finalize();
+    let written = File::create(&path).and_then(|mut file| {
+        file.write_all(&header)?;
+        file.write_all(&entries.bytes)?;
+        file.write_all(checksum.as_bytes())
     });
     written.map_err(|source| SegmentError::Io { path, source })
 }
 
-/// Reads a segment from `directory`.
+/// Waits until a segment is on the disk. Its directory must be synced after it.
+///
+/// # Errors
+/// [`SegmentError::Io`].
+pub fn sync(directory: &Path, meta: &SegmentMeta) -> Result<(), SegmentError> {
+    let path = directory.join(meta.file_name());
+    let synced: io::Result<()> = File::open(&path).and_then(|file| file.sync_data());
+    synced.map_err(|source| SegmentError::Io { path, source })
+}
+
+/// Reads a segment from `directory`: wholly checked before the first entry is given.
 ///
 /// # Errors
 /// [`SegmentError`].
 pub fn read(directory: &Path, meta: &SegmentMeta) -> Result<Vec<Entry>, SegmentError> {
     let path = directory.join(meta.file_name());
     let bytes = fs::read(&path).map_err(|source| SegmentError::Io { path: path.clone(), source })?;
-    decode(&bytes, meta).map_err(|what| SegmentError::Damaged { path, what })
+    decode(Bytes::from(bytes), meta).map_err(|what| SegmentError::Damaged { path, what })
 }
 
-fn decode(bytes: &[u8], meta: &SegmentMeta) -> Result<Vec<Entry>, &'static str> {
+fn decode(mut bytes: Bytes, meta: &SegmentMeta) -> Result<Vec<Entry>, &'static str> {
     let body = bytes.len().checked_sub(CHECKSUM).filter(|body| *body >= HEADER).ok_or("too short")?;
-    let (body, checksum) = bytes.split_at(body);
-    if blake3::hash(body).as_bytes() != checksum {
+    let checksum = bytes.split_off(body);
+    if blake3::hash(&bytes).as_bytes()[..] != checksum[..] {
         return Err("checksum");
     }
-    let mut rest = body;
-    if take(&mut rest, 4)? != MAGIC || take(&mut rest, 2)? != VERSION.to_le_bytes() {
+    let mut rest = Cursor { bytes, at: 0 };
+    if rest.take(4)?[..] != MAGIC[..] || rest.take(2)?[..] != VERSION.to_le_bytes() {
         return Err("not a segment of this version");
     }
-    if take(&mut rest, 2)? != [meta.table, meta.vnode] || take(&mut rest, 8)? != meta.epoch.0.to_le_bytes() {
+    if rest.take(2)?[..] != [meta.table, meta.vnode] || rest.take(8)?[..] != meta.epoch.0.to_le_bytes() {
         return Err("another table, vnode or epoch than its name says");
     }
-    let count = number(take(&mut rest, 8)?);
-    let mut entries = Vec::with_capacity(count.min(1 << 20));
+    let count = rest.number(8)?;
+    // An entry is at least its two lengths: a count that the file cannot hold allocates nothing.
+    let mut entries = Vec::with_capacity(count.min(rest.bytes.len() / LENGTHS));
     for _ in 0..count {
-        let (key, value) = (number(take(&mut rest, 4)?), number(take(&mut rest, 4)?));
-        entries.push(Entry { key: take(&mut rest, key)?.to_vec(), value: take(&mut rest, value)?.to_vec() });
+        let (key, value) = (rest.number(4)?, rest.number(4)?);
+        entries.push(Entry { key: rest.take(key)?, value: rest.take(value)? });
     }
-    if rest.is_empty() { Ok(entries) } else { Err("bytes after the last entry") }
+    if rest.at == rest.bytes.len() { Ok(entries) } else { Err("bytes after the last entry") }
 }
 
-fn take<'a>(rest: &mut &'a [u8], bytes: usize) -> Result<&'a [u8], &'static str> {
-    let (taken, left) = rest.split_at_checked(bytes).ok_or("ends inside an entry")?;
-    *rest = left;
-    Ok(taken)
+struct Cursor {
+    bytes: Bytes,
+    at: usize,
 }
 
-fn number(bytes: &[u8]) -> usize {
-    bytes.iter().rev().fold(0, |number, byte| (number << 8) | usize::from(*byte))
+impl Cursor {
+    fn range(&mut self, length: usize) -> Result<Range<usize>, &'static str> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or("ends inside an entry")?;
+        let start = std::mem::replace(&mut self.at, end);
+        Ok(start..end)
+    }
+
+    fn take(&mut self, length: usize) -> Result<Bytes, &'static str> {
+        let range = self.range(length)?;
+        Ok(self.bytes.slice(range))
+    }
+
+    /// A little-endian integer of up to 8 bytes.
+    fn number(&mut self, length: usize) -> Result<usize, &'static str> {
+        let range = self.range(length)?;
+        Ok(self.bytes[range].iter().rev().fold(0, |number, byte| (number << 8) | usize::from(*byte)))
+    }
 }
 
 #[cfg(test)]
@@ -167,29 +229,85 @@ mod tests {
         SegmentMeta { table: 1, vnode: 7, epoch: Epoch(42) }
     }
 
+    fn entries<K: Serialize, V: Serialize>(pairs: impl IntoIterator<Item = (K, V)>) -> Entries {
+        let mut entries = Entries::default();
+        pairs.into_iter().for_each(|(key, value)| entries.push(&key, &value).unwrap());
+        entries
+    }
+
+    fn damaged(path: &Path, bytes: &[u8]) -> &'static str {
+        fs::write(path, bytes).unwrap();
+        match read(path.parent().unwrap(), &meta()) {
+            Err(SegmentError::Damaged { what, .. }) => what,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_segment_is_written_as_docs_snapshot_md_draws_it_and_the_golden_file_still_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let pairs = [(1u32, "one"), (300, "three hundred")];
+        write(directory.path(), &meta(), &entries(pairs)).unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/segment");
+        assert_eq!(fs::read(directory.path().join(meta().file_name())).unwrap(), fs::read(golden.join(meta().file_name())).unwrap());
+        let decoded: Vec<(u32, String)> = read(&golden, &meta()).unwrap().iter().map(|entry| entry.decode().unwrap()).collect();
+        assert_eq!(decoded, pairs.map(|(key, value)| (key, value.to_owned())));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(meta().file_name());
+        write(directory.path(), &meta(), &entries([(1u32, "one")])).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let resealed = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut body = whole[..whole.len() - CHECKSUM].to_vec();
+            change(&mut body);
+            let checksum = blake3::hash(&body);
+            body.extend_from_slice(checksum.as_bytes());
+            body
+        };
+        assert_eq!(damaged(&path, &[]), "too short");
+        assert_eq!(damaged(&path, &whole[..whole.len() - 1]), "checksum");
+        assert_eq!(damaged(&path, &resealed(&|body| body[4] = 9)), "not a segment of this version");
+        assert_eq!(damaged(&path, &resealed(&|body| body[7] = 8)), "another table, vnode or epoch than its name says");
+        assert_eq!(damaged(&path, &resealed(&|body| body[16..24].fill(0xff))), "ends inside an entry");
+        assert_eq!(damaged(&path, &resealed(&|body| body[24..28].fill(0xff))), "ends inside an entry");
+        assert_eq!(damaged(&path, &resealed(&|body| body.push(0))), "bytes after the last entry");
+    }
+
+    #[test]
+    fn an_entry_of_other_types_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        write(directory.path(), &meta(), &entries([(1u32, [0xffu8; 8])])).unwrap();
+        let read = read(directory.path(), &meta()).unwrap();
+        assert!(matches!(read[0].decode::<u32, String>(), Err(SegmentError::Entry(_))));
+    }
+
     proptest! {
         #[test]
         fn a_segment_reads_back_as_written(pairs in proptest::collection::vec((any::<u32>(), ".*"), 0..50)) {
             let directory = tempfile::tempdir().unwrap();
-            let entries: Vec<_> = pairs.iter().map(|(key, value)| Entry::encode(key, value).unwrap()).collect();
-            write(directory.path(), &meta(), &entries).unwrap();
+            write(directory.path(), &meta(), &entries(pairs.iter().cloned())).unwrap();
             let read = read(directory.path(), &meta()).unwrap();
             let decoded: Vec<(u32, String)> = read.iter().map(|entry| entry.decode().unwrap()).collect();
             prop_assert_eq!(decoded, pairs);
         }
 
         #[test]
-        fn a_damaged_segment_is_an_error_and_never_another_table(at in any::<prop::sample::Index>(), flip in 1u8.., cut in any::<bool>()) {
+        fn a_damaged_segment_is_an_error_and_never_another_table(at in any::<prop::sample::Index>(), flip in 1u8.., torn in 0..3) {
             let directory = tempfile::tempdir().unwrap();
-            let entries: Vec<_> = (0u32..20).map(|key| Entry::encode(&key, &format!("value {key}")).unwrap()).collect();
-            write(directory.path(), &meta(), &entries).unwrap();
+            write(directory.path(), &meta(), &entries((0u32..20).map(|key| (key, format!("value {key}"))))).unwrap();
             let path = directory.path().join(meta().file_name());
             let mut bytes = fs::read(&path).unwrap();
             let at = at.index(bytes.len());
-            if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
-            fs::write(&path, &bytes).unwrap();
-            let damaged = matches!(read(directory.path(), &meta()), Err(SegmentError::Damaged { .. }));
-            prop_assert!(damaged);
+            match torn {
+                0 => bytes.truncate(at),
+                // What a crash of the machine leaves of a file whose length was written before its bytes.
+                1 => bytes[at..].fill(0),
+                _ => bytes[at] ^= flip,
+            }
+            damaged(&path, &bytes);
         }
     }
 }

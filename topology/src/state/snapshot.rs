@@ -1,69 +1,101 @@
 //! The thread that writes snapshots, off the workers' path.
 //!
-//! Every worker tells, at the same epoch, what changed in each of its tables and how long its documents are. When all have told, and every
-//! lane has committed the epoch (invariant I3), the manifest is written. A snapshot that cannot be written is given up; the next one holds more.
-use std::collections::BTreeMap;
+//! Every worker tells, at the same epoch, what changed in each of its tables and how long its documents are. When all have told, the files are
+//! synced; when every lane's *durable* progress has reached the epoch (invariant I3), the manifest is written, and the journal before the older of the two
+//! manifests kept is trimmed. A snapshot that cannot be written is given up; the next one holds more.
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::hash::Hash;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sightline_log::Log;
 use sightline_schemas::Micros;
+use sightline_schemas::topic::Topics;
 
 use super::documents::{self, Mark};
+use super::durable;
 use super::manifest::{self, Manifest};
-use super::segment::{self, Entry, SegmentMeta};
+use super::segment::{self, Entries, SegmentError, SegmentMeta};
 use super::table::{KeyedTable, Routed};
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, trim};
 use crate::lane::Committed;
+
+/// How many vnodes may wait for the disk: a worker that writes faster waits, so that a snapshot never is a second copy of the state in memory.
+const QUEUE: usize = 64;
+/// How often the lanes are looked at while a snapshot waits for them.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long the last snapshot of a run waits for lanes that are ending too.
+const LAST_WAIT: Duration = Duration::from_secs(600);
 
 /// Where workers and the epochs thread send what a snapshot is made of.
 #[derive(Clone)]
 pub struct SnapshotSender {
-    sender: Sender<Message>,
+    sender: SyncSender<Message>,
 }
 
 enum Message {
-    Begin { epoch: Epoch, wall: Micros, positions: Vec<(String, i32, i64)> },
-    Table { epoch: Epoch, table: u8, vnodes: Vec<(u8, Vec<Entry>)> },
-    Documents { epoch: Epoch, marks: Vec<Mark> },
-    GiveUp { epoch: Epoch },
+    Journal { log: Arc<dyn Log>, topics: Topics },
+    Begin { epoch: Epoch, wall: Micros, positions: Vec<Position> },
+    Vnode { meta: SegmentMeta, entries: Entries },
+    TableDone { epoch: Epoch, failed: bool },
+    DocumentsDone { epoch: Epoch, marks: Option<Vec<Mark>> },
 }
 
+/// Topic, partition, offset.
+type Position = (String, i32, i64);
+
 impl SnapshotSender {
+    /// From now on the journal is trimmed behind the snapshots.
+    pub fn trim_journal(&self, log: Arc<dyn Log>, topics: Topics) {
+        self.send(Message::Journal { log, topics });
+    }
+
     /// A snapshot is to be taken of `epoch`.
     pub fn begin(&self, epoch: Epoch, wall: Micros, positions: Vec<(String, i32, i64)>) {
         self.send(Message::Begin { epoch, wall, positions });
     }
 
-    /// What changed in a worker's table.
+    /// What changed in a worker's table. Waits for the disk when it is slow.
     pub fn write<K, V>(&self, epoch: Epoch, table: u8, of: &mut KeyedTable<K, V>)
     where
         K: Routed + Eq + Hash + Ord + Serialize + DeserializeOwned,
         V: Serialize + DeserializeOwned,
     {
-        self.send(Message::Table { epoch, table, vnodes: of.take_dirty() });
+        let written = of.drain_dirty(|vnode, entries| self.send(Message::Vnode { meta: SegmentMeta { table, vnode, epoch }, entries }));
+        self.table_done(epoch, written);
     }
 
     /// A small table that every worker holds in full: written as vnode 0, by the worker that is told to.
     pub fn write_shared<K: Serialize, V: Serialize>(&self, epoch: Epoch, table: u8, of: &BTreeMap<K, V>, writes: bool) {
-        let vnodes = if writes { vec![(0, of.iter().filter_map(|(key, value)| Entry::encode(key, value)).collect())] } else { Vec::new() };
-        self.send(Message::Table { epoch, table, vnodes });
+        let mut entries = Entries::default();
+        let encoded = if writes { of.iter().try_for_each(|(key, value)| entries.push(key, value)) } else { Ok(()) };
+        if writes && encoded.is_ok() {
+            self.send(Message::Vnode { meta: SegmentMeta { table, vnode: 0, epoch }, entries });
+        }
+        self.table_done(epoch, encoded);
+    }
+
+    fn table_done(&self, epoch: Epoch, written: Result<(), SegmentError>) {
+        if let Err(error) = &written {
+            tracing::error!(%error, epoch = epoch.0, "a table cannot be stored; this snapshot is given up");
+        }
+        self.send(Message::TableDone { epoch, failed: written.is_err() });
     }
 
     /// How long a worker's documents are.
     pub fn documents(&self, epoch: Epoch, marks: Vec<Mark>) {
-        self.send(Message::Documents { epoch, marks });
+        self.send(Message::DocumentsDone { epoch, marks: Some(marks) });
     }
 
-    /// A worker cannot take part.
+    /// A worker cannot write its documents.
     pub fn give_up(&self, epoch: Epoch) {
-        self.send(Message::GiveUp { epoch });
+        self.send(Message::DocumentsDone { epoch, marks: None });
     }
 
     fn send(&self, message: Message) {
@@ -78,9 +110,9 @@ pub struct SnapshotOptions {
     pub directory: PathBuf,
     /// Goes into manifests.
     pub fingerprint: String,
-    /// Tables a worker reports, times workers; and as many reports of documents as workers.
+    /// How many tables each worker reports.
     pub tables: usize,
-    /// Workers.
+    /// How many workers report their tables and documents.
     pub workers: usize,
     /// The manifest that the state was restored from.
     pub restored: Option<Manifest>,
@@ -95,7 +127,7 @@ pub struct Snapshots {
 
 /// A channel to be handed to workers before the thread runs.
 pub fn snapshot_channel() -> (SnapshotSender, SnapshotReceiver) {
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(QUEUE);
     (SnapshotSender { sender }, SnapshotReceiver { receiver })
 }
 
@@ -105,13 +137,26 @@ pub struct SnapshotReceiver {
 }
 
 impl Snapshots {
-    /// Starts the thread.
+    /// Removes from the directory what the run does not go on from, and starts the thread.
     ///
     /// # Errors
-    /// When the system has no more threads.
+    /// When the directory cannot be cleaned, or the system has no more threads.
     pub fn start(receiver: SnapshotReceiver, options: SnapshotOptions) -> std::io::Result<Self> {
-        let segments = options.restored.iter().flat_map(|manifest| manifest.segments.iter()).map(|meta| ((meta.table, meta.vnode), meta.clone())).collect();
-        let mut writer = Writer { options, open: BTreeMap::new(), segments };
+        manifest::adopt(&options.directory, options.restored.as_ref().map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
+        let restored = options.restored.iter().flat_map(|manifest| &manifest.segments);
+        let segments = restored.map(|meta| ((meta.table, meta.vnode), meta.clone())).collect();
+        let synced_documents =
+            options.restored.iter().flat_map(|manifest| &manifest.documents).map(|mark| (mark.vnode, mark.len)).collect();
+        let mut writer = Writer {
+            options,
+            journal: None,
+            open: BTreeMap::new(),
+            segments,
+            unsynced: BTreeSet::new(),
+            unwritten: BTreeMap::new(),
+            synced_documents,
+            distrusts_disk: false,
+        };
         let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || writer.run(&receiver.receiver))?;
         Ok(Self { thread })
     }
@@ -122,107 +167,206 @@ impl Snapshots {
     }
 }
 
+/// Table and vnode.
+type Place = (u8, u8);
+
 struct Writer {
     options: SnapshotOptions,
+    journal: Option<(Arc<dyn Log>, Topics)>,
     open: BTreeMap<Epoch, Open>,
-    /// The newest segment of each vnode.
-    segments: BTreeMap<(u8, u8), SegmentMeta>,
+    /// The newest segment of each place, for the next manifest. It may be of a snapshot that was given up: it still is what the table holds, for
+    /// the place has not changed since, or it would have been written again.
+    segments: BTreeMap<Place, SegmentMeta>,
+    /// Written, and not known to be on the disk.
+    unsynced: BTreeSet<SegmentMeta>,
+    /// What the disk refused. The tables no longer count it as changed, so it is kept here until it can be written, or is overtaken.
+    unwritten: BTreeMap<Place, (SegmentMeta, Entries)>,
+    /// How much of each vnode's documents is known to be on the disk.
+    synced_documents: BTreeMap<u8, u64>,
+    /// The system failed to sync a file. It may then have dropped what it held and call the file synced the next time, so no snapshot of this run
+    /// can be trusted any more.
+    distrusts_disk: bool,
 }
 
+/// A snapshot under way.
 #[derive(Default)]
 struct Open {
-    begun: Option<(Micros, Vec<(String, i32, i64)>)>,
+    begun: Option<(Micros, Vec<Position>)>,
     tables: usize,
     documents: usize,
     marks: Vec<Mark>,
     segments: Vec<SegmentMeta>,
     failed: bool,
+    /// All is on the disk; the lanes are waited for.
+    ready: Option<Manifest>,
 }
 
 impl Writer {
     fn run(&mut self, receiver: &Receiver<Message>) {
-        while let Ok(message) = receiver.recv() {
-            let epoch = match message {
-                Message::Begin { epoch, wall, positions } => {
-                    self.open.entry(epoch).or_default().begun = Some((wall, positions));
-                    epoch
-                }
-                Message::Table { epoch, table, vnodes } => {
-                    self.table(epoch, table, vnodes);
-                    epoch
-                }
-                Message::Documents { epoch, marks } => {
-                    let open = self.open.entry(epoch).or_default();
-                    open.documents += 1;
-                    open.marks.extend(marks);
-                    epoch
-                }
-                Message::GiveUp { epoch } => {
-                    let open = self.open.entry(epoch).or_default();
-                    (open.documents, open.failed) = (open.documents + 1, true);
-                    epoch
-                }
-            };
-            self.finish(epoch);
+        loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.commit_ready();
         }
+        let last = self.open.iter().filter(|(_, open)| open.ready.is_some()).map(|(epoch, _)| *epoch).next_back();
+        if let Some(epoch) = last
+            && !self.options.committed.wait_durable(epoch, LAST_WAIT)
+        {
+            tracing::warn!(epoch = epoch.0, "the lanes did not commit; this snapshot is given up");
+        }
+        self.commit_ready();
     }
 
-    fn table(&mut self, epoch: Epoch, table: u8, vnodes: Vec<(u8, Vec<Entry>)>) {
-        let open = self.open.entry(epoch).or_default();
-        open.tables += 1;
-        for (vnode, entries) in vnodes {
-            let meta = SegmentMeta { table, vnode, epoch };
-            match segment::write(&self.options.directory, &meta, &entries) {
-                Ok(()) => open.segments.push(meta),
-                Err(error) => {
-                    tracing::error!(%error, "the snapshot is given up; free space in the state directory");
-                    open.failed = true;
-                    // What could not be written must be in the next snapshot, but its vnode is no longer marked as changed.
-                    // The process goes on without snapshots: a restart replays from the last one.
-                    self.options.tables = usize::MAX;
-                }
+    fn take(&mut self, message: Message) {
+        let epoch = match message {
+            Message::Journal { log, topics } => {
+                self.journal = Some((log, topics));
+                return;
+            }
+            Message::Vnode { meta, entries } => return self.write(meta, entries),
+            Message::Begin { epoch, wall, positions } => {
+                self.open.entry(epoch).or_default().begun = Some((wall, positions));
+                epoch
+            }
+            Message::TableDone { epoch, failed } => {
+                let open = self.open.entry(epoch).or_default();
+                open.tables += 1;
+                open.failed |= failed;
+                epoch
+            }
+            Message::DocumentsDone { epoch, marks } => {
+                let open = self.open.entry(epoch).or_default();
+                open.documents += 1;
+                open.failed |= marks.is_none();
+                open.marks.extend(marks.into_iter().flatten());
+                epoch
+            }
+        };
+        self.finish(epoch);
+    }
+
+    fn write(&mut self, meta: SegmentMeta, entries: Entries) {
+        let place = (meta.table, meta.vnode);
+        let open = self.open.entry(meta.epoch).or_default();
+        match segment::write(&self.options.directory, &meta, &entries) {
+            Ok(()) => {
+                self.unwritten.remove(&place);
+                self.unsynced.insert(meta.clone());
+                open.segments.push(meta);
+            }
+            Err(error) => {
+                tracing::error!(%error, "this snapshot is given up; free space in the state directory");
+                open.failed = true;
+                self.unwritten.insert(place, (meta, entries));
             }
         }
     }
 
+    /// When all have told: makes the snapshot ready, or gives it up.
     fn finish(&mut self, epoch: Epoch) {
-        let workers = self.options.workers;
-        let complete = |open: &Open| open.begun.is_some() && open.documents == workers && Some(open.tables) == self.options.tables.checked_mul(workers);
-        if !self.open.get(&epoch).is_some_and(complete) {
-            return;
-        }
-        let Some(open) = self.open.remove(&epoch) else { return };
-        let Some((wall, positions)) = open.begun else { return };
-        for meta in open.segments {
+        let (workers, tables) = (self.options.workers, self.options.tables * self.options.workers);
+        let is_complete = |open: &Open| open.begun.is_some() && open.documents == workers && open.tables == tables;
+        let Some(open) = self.open.get_mut(&epoch).filter(|open| is_complete(open)) else { return };
+        let Some((wall, positions)) = open.begun.take() else { return };
+        let (marks, failed) = (std::mem::take(&mut open.marks), open.failed);
+        for meta in std::mem::take(&mut open.segments) {
             self.segments.insert((meta.table, meta.vnode), meta);
         }
-        if open.failed {
-            return;
+        let synced = match failed {
+            true => Err("see the errors before".to_owned()),
+            false => self.write_late(epoch).and_then(|()| self.sync(epoch, &marks)),
+        };
+        match (synced, self.open.get_mut(&epoch)) {
+            (Ok(()), Some(open)) => {
+                let mut manifest = Manifest::new(&self.options.fingerprint, epoch, wall, positions);
+                manifest.segments = self.segments.values().cloned().collect();
+                manifest.documents = marks;
+                manifest.documents.sort_unstable();
+                open.ready = Some(manifest);
+                self.options.committed.demand(epoch);
+            }
+            (Err(error), _) => {
+                tracing::error!(%error, epoch = epoch.0, "failed to write the snapshot; it is given up, the next one holds more");
+                self.open.remove(&epoch);
+            }
+            (Ok(()), None) => {}
         }
-        if let Err(error) = sync_documents(&self.options.directory, &open.marks) {
-            tracing::error!(%error, "failed to sync documents; this snapshot is given up");
-            return;
+    }
+
+    /// Tries once more what the disk refused before.
+    fn write_late(&mut self, epoch: Epoch) -> Result<(), String> {
+        let late: Vec<Place> = self.unwritten.iter().filter(|(_, (meta, _))| meta.epoch <= epoch).map(|(place, _)| *place).collect();
+        for place in late {
+            if let Some((meta, entries)) = self.unwritten.get(&place) {
+                segment::write(&self.options.directory, meta, entries).map_err(|error| error.to_string())?;
+                self.unsynced.insert(meta.clone());
+                self.segments.insert(place, meta.clone());
+            }
+            self.unwritten.remove(&place);
         }
-        // I3: a manifest is never newer than what every lane has committed.
-        if !self.options.committed.wait_durable(epoch, Duration::from_secs(600)) {
-            tracing::warn!(epoch = epoch.0, "the lanes did not commit in time; this snapshot is given up");
-            return;
+        Ok(())
+    }
+
+    /// Waits until all that the manifest of `epoch` will name is on the disk.
+    fn sync(&mut self, epoch: Epoch, marks: &[Mark]) -> Result<(), String> {
+        if self.distrusts_disk {
+            return Err("the disk failed before; restart the process, on another disk if it fails again".to_owned());
         }
-        debug_assert!(self.options.committed.durable() >= epoch);
-        let mut manifest = Manifest::new(&self.options.fingerprint, epoch, wall, positions);
-        manifest.segments = self.segments.values().cloned().collect();
-        manifest.documents = open.marks;
-        manifest.documents.sort_unstable();
-        match manifest::commit(&self.options.directory, &manifest) {
-            Ok(()) => tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot"),
-            Err(error) => tracing::error!(%error, "this snapshot is given up"),
+        let began = Instant::now();
+        let synced = self.sync_files(marks);
+        self.distrusts_disk = synced.is_err();
+        synced?;
+        self.unsynced.retain(|meta| meta.epoch > epoch);
+        self.synced_documents.extend(marks.iter().map(|mark| (mark.vnode, mark.len)));
+        tracing::debug!(epoch = epoch.0, millis = began.elapsed().as_millis(), "the snapshot is on the disk");
+        Ok(())
+    }
+
+    fn sync_files(&self, marks: &[Mark]) -> Result<(), String> {
+        let directory = &self.options.directory;
+        // One that was overtaken is in no manifest to come.
+        for meta in self.unsynced.iter().filter(|meta| self.segments.get(&(meta.table, meta.vnode)) == Some(meta)) {
+            segment::sync(directory, meta).map_err(|error| error.to_string())?;
+        }
+        for mark in marks.iter().filter(|mark| self.synced_documents.get(&mark.vnode) != Some(&mark.len)) {
+            let path = directory.join(documents::file_name(mark.vnode));
+            File::open(&path).and_then(|file| file.sync_data()).map_err(|error| format!("failed to sync {}: {error}", path.display()))?;
+        }
+        durable::sync_directory(directory).map_err(|error| format!("failed to sync {}: {error}", directory.display()))
+    }
+
+    /// I3: a manifest is never newer than what a restart will find that every lane has committed.
+    fn commit_ready(&mut self) {
+        let durable = self.options.committed.durable();
+        while let Some((&epoch, open)) = self.open.iter_mut().find(|(_, open)| open.ready.is_some())
+            && epoch <= durable
+        {
+            let ready = open.ready.take();
+            self.open.remove(&epoch);
+            let Some(manifest) = ready else { continue };
+            debug_assert!(manifest.epoch <= self.options.committed.durable(), "I3");
+            match manifest::commit(&self.options.directory, &manifest) {
+                Ok(oldest) => {
+                    tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot");
+                    self.trim_journal(oldest);
+                }
+                Err(error) => tracing::error!(%error, epoch = epoch.0, "this snapshot is given up"),
+            }
+        }
+    }
+
+    fn trim_journal(&self, oldest: Option<Epoch>) {
+        if let (Some((log, topics)), Some(oldest)) = (&self.journal, oldest)
+            && let Err(error) = trim(&**log, topics, oldest)
+        {
+            tracing::warn!(%error, "the journal is not trimmed; the next snapshot tries again");
         }
     }
 }
 
-fn sync_documents(directory: &Path, marks: &[Mark]) -> std::io::Result<()> {
-    for mark in marks {
-        File::open(directory.join(documents::file_name(mark.vnode)))?.sync_data()?;
-    }
-    Ok(())
-}
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

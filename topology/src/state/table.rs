@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::segment::{Entry, SegmentError};
+use super::segment::{Entries, Entry, SegmentError};
 
 /// How many shards the keys of a table fall into, for every number of workers.
 pub const VNODES: usize = 256;
@@ -103,6 +103,13 @@ impl<K: Routed + Eq + Hash + Ord, V> KeyedTable<K, V> {
         self.vnodes.iter().map(|vnode| vnode.entries.len()).sum()
     }
 
+    /// About how many bytes the table's own allocations take; what keys and values point to is not in it.
+    pub fn bytes(&self) -> usize {
+        // hashbrown: one control byte a slot, and a load of at most 7/8.
+        let slot = std::mem::size_of::<(K, V)>() + 1;
+        self.vnodes.iter().map(|vnode| vnode.entries.capacity() * 8 / 7 * slot).sum()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.vnodes.iter().all(|vnode| vnode.entries.is_empty())
@@ -114,17 +121,22 @@ where
     K: Routed + Eq + Hash + Ord + Serialize + DeserializeOwned,
     V: Serialize + DeserializeOwned,
 {
-    /// The vnodes that changed since the last call, each as entries sorted by key.
-    pub fn take_dirty(&mut self) -> Vec<(u8, Vec<Entry>)> {
-        let mut changed = Vec::new();
-        for (number, vnode) in (0u8..=u8::MAX).zip(&mut self.vnodes) {
-            if std::mem::take(&mut vnode.dirty) {
-                let mut entries: Vec<_> = vnode.entries.iter().collect();
-                entries.sort_unstable_by(|a, b| a.0.cmp(b.0));
-                changed.push((number, entries.into_iter().filter_map(|(key, value)| Entry::encode(key, value)).collect()));
+    /// Hands over the vnodes that changed since the last call, one after the other, each as entries sorted by key.
+    ///
+    /// # Errors
+    /// [`SegmentError::Entry`]; the vnode that failed and those after it still count as changed.
+    pub fn drain_dirty(&mut self, mut each: impl FnMut(u8, Entries)) -> Result<(), SegmentError> {
+        for (number, vnode) in (0u8..=u8::MAX).zip(&mut self.vnodes).filter(|(_, vnode)| vnode.dirty) {
+            let mut sorted: Vec<_> = vnode.entries.iter().collect();
+            sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
+            let mut entries = Entries::default();
+            for (key, value) in sorted {
+                entries.push(key, value)?;
             }
+            vnode.dirty = false;
+            each(number, entries);
         }
-        changed
+        Ok(())
     }
 
     /// Adds the entries of a segment.
@@ -132,11 +144,95 @@ where
     /// # Errors
     /// [`SegmentError::Entry`] when an entry is not what this table holds.
     pub fn load(&mut self, entries: &[Entry]) -> Result<(), SegmentError> {
-        for entry in entries {
+        for (at, entry) in entries.iter().enumerate() {
             let (key, value): (K, V) = entry.decode()?;
-            let vnode = usize::from(vnode_of(key.route()));
-            self.vnodes[vnode].entries.insert(key, value);
+            let vnode = &mut self.vnodes[usize::from(vnode_of(key.route()))].entries;
+            if at == 0 {
+                vnode.reserve(entries.len());
+            }
+            vnode.insert(key, value);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use sightline_schemas::FeedId;
+
+    use super::*;
+    use crate::epoch::Epoch;
+    use crate::state::segment::{self, SegmentMeta};
+
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+    struct Key(u32);
+
+    impl Routed for Key {
+        fn route(&self) -> u64 {
+            u64::from(self.0) << 56
+        }
+    }
+
+    /// Through files and back.
+    fn store<V: Serialize + DeserializeOwned>(table: &mut KeyedTable<Key, V>, into: &mut KeyedTable<Key, V>) -> Vec<u8> {
+        let directory = tempfile::tempdir().unwrap();
+        let mut vnodes = Vec::new();
+        table
+            .drain_dirty(|vnode, entries| {
+                let meta = SegmentMeta { table: 1, vnode, epoch: Epoch(1) };
+                segment::write(directory.path(), &meta, &entries).unwrap();
+                into.load(&segment::read(directory.path(), &meta).unwrap()).unwrap();
+                vnodes.push(vnode);
+            })
+            .unwrap();
+        vnodes
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_is_a_map_and_survives_its_segments(changes in proptest::collection::vec((0u32..600, any::<Option<u16>>()), 0..300)) {
+            let (mut table, mut model) = (KeyedTable::default(), BTreeMap::new());
+            for (key, value) in changes {
+                match value {
+                    Some(value) => prop_assert_eq!(table.insert(Key(key), value), model.insert(Key(key), value)),
+                    None => prop_assert_eq!(table.remove(&Key(key)), model.remove(&Key(key))),
+                }
+            }
+            prop_assert_eq!(table.len(), model.len());
+            let mut restored = KeyedTable::default();
+            store(&mut table, &mut restored);
+            prop_assert_eq!(restored.iter().map(|(key, value)| (*key, *value)).collect::<BTreeMap<_, _>>(), model);
+        }
+    }
+
+    #[test]
+    fn only_vnodes_that_changed_are_written_again() {
+        let mut table: KeyedTable<Key, u8> = KeyedTable::default();
+        let mut restored = KeyedTable::default();
+        for key in 0..256 {
+            table.insert(Key(key), 0);
+        }
+        assert_eq!(store(&mut table, &mut restored).len(), 256);
+        assert_eq!(store(&mut table, &mut restored), [0u8; 0]);
+        table.remove(&Key(9));
+        table.insert(Key(300), 1);
+        assert_eq!(store(&mut table, &mut KeyedTable::<Key, u8>::default()), [9, 44]);
+        assert_eq!(store(&mut restored, &mut KeyedTable::<Key, u8>::default()), [0u8; 0], "what was loaded is already stored");
+    }
+
+    #[test]
+    fn names_are_stored_as_words_not_as_numbers_of_this_process() {
+        let mut entries = Entries::default();
+        entries.push(&Key(1), &FeedId::new("a-feed-with-a-name").unwrap()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let meta = SegmentMeta { table: 1, vnode: 1, epoch: Epoch(1) };
+        segment::write(directory.path(), &meta, &entries).unwrap();
+        let bytes = std::fs::read(directory.path().join(meta.file_name())).unwrap();
+        assert!(bytes.windows(18).any(|word| word == b"a-feed-with-a-name"));
     }
 }
