@@ -49,6 +49,8 @@ pub(super) struct Reader {
     pub max: usize,
     pub backoff: Backoff,
     pub progress: watch::Sender<Progress>,
+    /// The last poll, or the last look-up of a schema, failed.
+    pub failing: bool,
 }
 
 /// The receiving end. Dropping it stops the thread.
@@ -107,6 +109,7 @@ impl Reader {
                     self.wait_after(error, stop)?;
                     break;
                 }
+                self.works();
                 let next = reader.positions();
                 if polled.is_empty() && next == told {
                     continue;
@@ -141,6 +144,7 @@ impl Reader {
                     return true;
                 }
                 Err(RecordError::Retriable(error)) => {
+                    self.failing = true;
                     self.progress.send_modify(|progress| progress.retrying(error.to_string()));
                     if !self.sleep(stop) {
                         return false;
@@ -155,9 +159,17 @@ impl Reader {
             return Err(error);
         }
         tracing::warn!(connector = self.name, %error, "reading failed; will try again");
+        self.failing = true;
         self.progress.send_modify(|progress| progress.retrying(error.to_string()));
         self.sleep(stop);
         Ok(())
+    }
+
+    /// Takes back what a failure of this thread has shown; a failure of the store is the other thread's to take back.
+    fn works(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            self.progress.send_modify(Progress::running);
+        }
     }
 
     /// Sleeps for the next delay in short steps; false when told to stop.

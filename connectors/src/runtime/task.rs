@@ -122,6 +122,7 @@ impl Task {
             max: self.config.batch.records,
             backoff: Backoff::new(&self.config.backoff),
             progress: self.writer.progress.clone(),
+            failing: false,
         }
     }
 

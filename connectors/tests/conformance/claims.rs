@@ -30,7 +30,7 @@ pub async fn the_newer_epoch_wins_whatever_comes_last(store: &Store) {
     let (old, new) = (entity(MALWARE, "old"), entity(MALWARE, "new"));
     sink.put(&batch(vec![new.clone()], 7, 1)).await.unwrap();
     sink.put(&batch(vec![old.clone()], 6, 2)).await.unwrap();
-    assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, &[new.clone()]), "an older one is ignored");
+    assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, std::slice::from_ref(&new)), "an older one is ignored");
     let newest = entity(MALWARE, "newest");
     sink.put(&of(vec![upsert(old, 8, 3), upsert(newest.clone(), 9, 4)], 5)).await.unwrap();
     assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, &[newest]), "the last of one batch holds");

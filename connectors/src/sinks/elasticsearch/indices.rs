@@ -10,6 +10,9 @@ use crate::sink::SinkError;
 
 const WHAT: &str = "create the indices";
 
+/// A term of a flattened field is its key and its value, together at most Lucene's 32,766 bytes: half is left to the key.
+const FLAT: u32 = 4_096;
+
 /// The version of the mappings below. A change of mapping is a new version: fill the new index, then swap the alias.
 const VERSION: u32 = 1;
 
@@ -93,7 +96,7 @@ fn properties(ty: RecordType) -> Value {
         }),
         RecordType::Relation => json!({ "type": keyword(), "source_id": keyword(), "target_id": keyword(), "doc": opaque }),
         RecordType::Event => json!({
-            "@timestamp": date(), "source": keyword(), "fields": { "type": "flattened", "ignore_above": 8191 }, "observables": held,
+            "@timestamp": date(), "source": keyword(), "fields": { "type": "flattened", "ignore_above": FLAT }, "observables": held,
             "matches": { "properties": { "entity_id": keyword(), "observable_id": keyword(), "role": keyword() } },
         }),
         _ => json!({

@@ -1,4 +1,4 @@
-//! Elasticsearch (and OpenSearch): one versioned index a record type behind an alias, a data stream for events.
+//! Elasticsearch: one versioned index a record type behind an alias, a data stream for events.
 //!
 //! There are no transactions: documents are written first, each under an external version that is its epoch, so that an older one never
 //! overwrites a newer and a repeated one is refused with 409, which means done. The positions follow, in one document a connector that

@@ -1,0 +1,38 @@
+"""A bare bulk loop with the official Python client: what the Elasticsearch sink is measured against. Usage: bulk.py DIR URL"""
+import json
+import sys
+import time
+
+from elasticsearch import Elasticsearch
+from elasticsearch.helpers import bulk
+
+directory, url = sys.argv[1:]
+client = Elasticsearch(url, request_timeout=120)
+# The sink's mappings, from its own indices: run it first.
+for name in ("entities", "observables"):
+    client.indices.delete(index=f"rival-{name}", ignore_unavailable=True)
+    mappings = next(iter(client.indices.get_mapping(index=f"rate-{name}").values()))["mappings"]
+    client.indices.create(index=f"rival-{name}", mappings=mappings, settings={"number_of_replicas": 1})
+
+
+TIMES = {"created", "modified", "valid_from", "valid_until", "first_seen", "last_seen"}
+
+
+def actions(name):
+    with open(f"{directory}/{name}.ndjson") as lines:
+        for line in lines:
+            record = json.loads(line)
+            for field in TIMES & record.keys():
+                record[field] = record[field] and record[field] // 1000
+                record[field] = record[field] and time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record[field] / 1000))
+            if "doc" in record:
+                record["doc"] = json.loads(record["doc"])
+            record |= {"epoch": 1, "origin": "soc.in.intel:0:1", "deleted": False}
+            yield {"_index": f"rival-{name}", "_id": f"{record['tenant']}:{record['id']}", "_source": record}
+
+
+documents = {name: list(actions(name)) for name in ("entities", "observables")}
+start = time.monotonic()
+count = sum(bulk(client, documents[name], chunk_size=5_000, max_chunk_bytes=8 << 20)[0] for name in documents)
+seconds = time.monotonic() - start
+print(f"python bulk: {count} documents in {seconds:.2f} s, {count / seconds:.0f}/s")
