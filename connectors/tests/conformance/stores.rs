@@ -90,7 +90,7 @@ pub async fn neo4j(claim: &str) -> Option<Store> {
     let (user, password) = (std::env::var("SIGHTLINE_NEO4J_USER"), std::env::var("SIGHTLINE_NEO4J_PASSWORD"));
     let (user, password) = (user.unwrap_or_else(|_| "neo4j".into()), password.unwrap_or_default());
     let graph = neo4rs::Graph::new(&url, &user, &password).await.unwrap();
-    graph.run(neo4rs::query("MATCH (n) DETACH DELETE n")).await.unwrap();
+    graph.run(neo4rs::query("MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS")).await.unwrap();
     let mut store = Store::new("neo4j", json!({ "url": url, "user": user, "password": password }));
     store._alone = Some(alone);
     Some(store)
