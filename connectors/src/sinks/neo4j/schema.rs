@@ -12,8 +12,7 @@ const SCHEMA: &[&str] = &[
     "CREATE CONSTRAINT observable_key IF NOT EXISTS FOR (n:Observable) REQUIRE n.key IS UNIQUE",
     "CREATE CONSTRAINT sink_offset_key IF NOT EXISTS FOR (n:SinkOffset) REQUIRE (n.connector, n.topic, n.part) IS UNIQUE",
     "CREATE CONSTRAINT sink_lease_key IF NOT EXISTS FOR (n:SinkLease) REQUIRE n.connector IS UNIQUE",
-    "CREATE TEXT INDEX intel_entity_id IF NOT EXISTS FOR (n:IntelEntity) ON (n.id)",
-    "CREATE TEXT INDEX intel_entity_name IF NOT EXISTS FOR (n:IntelEntity) ON (n.name)",
+    "CREATE INDEX intel_entity_id IF NOT EXISTS FOR (n:IntelEntity) ON (n.id)",
     "CREATE TEXT INDEX observable_value IF NOT EXISTS FOR (n:Observable) ON (n.value)",
 ];
 
