@@ -2,7 +2,11 @@
 //!
 //! Two back-ends behind one set of traits: Kafka ([`kafka`]) and an append-only log in this process ([`embedded`]). The engine and
 //! the connectors know only the traits; `tests/conformance.rs` runs the same claims on both.
+pub mod embedded;
 mod error;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+mod partitioner;
 mod record;
 mod traits;
 
