@@ -144,7 +144,7 @@ mod tests {
             read(r#"{"dst":{"ip":"198.51.100.7"},"QueryName":"Evil.Example","note":"evil.example","Hashes":"MD5=D41D8CD98F00B204E9800998ECF8427E,IMPHASH=00","u":"http://a.example/x"}"#)[0]
                 .split("} ")
                 .last(),
-            Some("dst.ip=198.51.100.7 QueryName=evil.example u=a.example u=http://a.example/x Hashes=d41d8cd98f00b204e9800998ecf8427e")
+            Some("dst.ip=198.51.100.7 u=a.example QueryName=evil.example u=http://a.example/x Hashes=d41d8cd98f00b204e9800998ecf8427e")
         );
     }
 }

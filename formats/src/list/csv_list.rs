@@ -72,6 +72,9 @@ pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelI
 
 /// A row that names columns, at least the one of the values.
 fn header(fields: &[&str]) -> Option<Columns> {
+    if fields.iter().any(|field| recognise(field).is_some() || time(field).is_some()) {
+        return None;
+    }
     let mut columns = Columns::default();
     for (at, field) in fields.iter().enumerate() {
         let column = match field.to_lowercase().trim_start_matches('\u{feff}') {

@@ -53,7 +53,12 @@ pub(super) struct Splitter<'l> {
     /// The array of objects is the document itself.
     bare_array: bool,
     deepest: usize,
+    /// Something was handed out, or said to be wrong, or an empty envelope was read.
     saw_objects: bool,
+    /// The top-level object has its array `objects`: what is left of it is an envelope, not an object.
+    has_objects: bool,
+    /// Bytes outside documents were named: once is enough.
+    said_stray: bool,
     too_many: bool,
 }
 
@@ -69,6 +74,8 @@ impl<'l> Splitter<'l> {
             bare_array: false,
             deepest: 0,
             saw_objects: false,
+            has_objects: false,
+            said_stray: false,
             too_many: false,
         }
     }
@@ -119,6 +126,7 @@ impl<'l> Splitter<'l> {
                 self.envelope.clear();
                 self.envelope.push(byte);
                 self.bare_array = false;
+                self.has_objects = false;
                 State::Envelope
             }
             (State::Outside, b'[') => {
@@ -128,10 +136,9 @@ impl<'l> Splitter<'l> {
             }
             (State::Outside, b) if b.is_ascii_whitespace() || matches!(b, 0xef | 0xbb | 0xbf | b',' | 0x1e) => State::Outside,
             (State::Outside, _) => {
-                if !self.saw_objects {
-                    self.saw_objects = true;
-                    let message = "expected `{` or `[`: this is not JSON";
-                    out(Element::Poison(Poison::parse("$".into(), "invalid-json", message, &[byte], self.limits)));
+                if !std::mem::replace(&mut self.said_stray, true) && self.saw_objects {
+                    let message = "bytes after the document that are not JSON; what came before them was read";
+                    out(Element::Poison(Poison::parse("$".into(), "stray-bytes", message, &[byte], self.limits)));
                 }
                 State::Outside
             }
@@ -141,6 +148,7 @@ impl<'l> Splitter<'l> {
             }
             (State::Envelope, b'[') if self.word == b"objects" => {
                 self.saw_objects = true;
+                self.has_objects = true;
                 State::Elements
             }
             (State::Envelope, b'{' | b'[') => State::Nested { depth: 1, string: false, escaped: false },
@@ -178,10 +186,13 @@ impl<'l> Splitter<'l> {
                     State::Outside
                 } else {
                     self.word.clear();
+                    // What is left of the envelope stays JSON: `"objects":[]`.
+                    self.envelope.push(byte);
                     State::Envelope
                 }
             }
-            (State::Elements, b'{') => {
+            // An array is no object either, but its brackets must be followed to find its end.
+            (State::Elements, b'{' | b'[') => {
                 self.deepest = 0;
                 State::Element { depth: 0, string: false, escaped: false }
             }
@@ -191,24 +202,26 @@ impl<'l> Splitter<'l> {
         };
     }
 
-    /// A top-level object without `objects` is an object itself, or an empty bundle.
+    /// A top-level object without the array `objects` is an object itself, or an empty bundle.
     fn end_envelope(&mut self, out: &mut dyn FnMut(Element<'_>)) {
-        if self.saw_objects_in_envelope() {
-            return;
-        }
         self.saw_objects = true;
-        let envelope = std::mem::take(&mut self.envelope);
-        if envelope.len() > self.limits.object_bytes {
+        let bytes = std::mem::take(&mut self.envelope);
+        if bytes.len() > self.limits.object_bytes {
             let message = format!("an object larger than limits.object_bytes ({})", self.limits.object_bytes);
-            out(Element::Poison(Poison::parse("$".into(), "object-too-large", message, &envelope, self.limits)));
-        } else if !is_envelope(&envelope) {
-            out(Element::Object { index: None, bytes: &envelope });
+            return out(Element::Poison(Poison::parse("$".into(), "object-too-large", message, &bytes, self.limits)));
         }
-    }
-
-    /// Elements are not part of `envelope`, so one with `objects` reads `"objects":[` there and then goes on after `]`.
-    fn saw_objects_in_envelope(&self) -> bool {
-        memchr::memmem::find(&self.envelope, b"\"objects\"").is_some_and(|_| self.saw_objects)
+        match Envelope::read(&bytes) {
+            Ok(envelope) if self.has_objects || envelope.is_empty_package() => {
+                if let Some((property, reason, message)) = envelope.fault() {
+                    out(Element::Poison(Poison::validate(format!("$.{property}"), reason, message, &bytes, self.limits)));
+                }
+            }
+            Err(error) if self.has_objects => {
+                let message = format!("around the objects: {error}; the objects themselves were read");
+                out(Element::Poison(Poison::parse("$".into(), "invalid-json", message, &bytes, self.limits)));
+            }
+            _ => out(Element::Object { index: None, bytes: &bytes }),
+        }
     }
 
     /// Skips to the end of an element, or of the part. Returns where to go on.
@@ -313,15 +326,48 @@ impl<'l> Splitter<'l> {
     }
 }
 
-/// A bundle or a TAXII envelope that holds nothing.
-fn is_envelope(bytes: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Envelope {
-        #[serde(rename = "type")]
-        ty: Option<String>,
-        more: Option<serde_json::Value>,
+/// What a bundle or a TAXII envelope says beside its objects.
+#[derive(serde::Deserialize)]
+struct Envelope {
+    #[serde(rename = "type")]
+    ty: Option<serde_json::Value>,
+    id: Option<serde_json::Value>,
+    spec_version: Option<serde_json::Value>,
+    objects: Option<serde_json::Value>,
+    more: Option<serde_json::Value>,
+}
+
+impl Envelope {
+    fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
     }
-    serde_json::from_slice::<Envelope>(bytes).is_ok_and(|envelope| envelope.ty.as_deref() == Some("bundle") || (envelope.ty.is_none() && envelope.more.is_some()))
+
+    fn is_bundle(&self) -> bool {
+        self.ty.as_ref().is_some_and(|ty| ty == "bundle")
+    }
+
+    /// A bundle or an envelope whose `objects` is missing or no array.
+    fn is_empty_package(&self) -> bool {
+        self.is_bundle() || (self.ty.is_none() && self.id.is_none() && (self.more.is_some() || self.objects.is_some()))
+    }
+
+    /// Property, reason and message of what breaks a rule. The objects arrive all the same: each is checked on its own.
+    fn fault(&self) -> Option<(&'static str, &'static str, String)> {
+        if self.objects.as_ref().is_some_and(|objects| !objects.is_array()) {
+            return Some(("objects", "wrong-type", "expected an array of objects".into()));
+        }
+        // An array of objects without an envelope around it has no type; with one it is a TAXII envelope.
+        if self.ty.as_ref().is_some_and(|ty| ty != "bundle") {
+            return Some(("type", "wrong-type", "a package with `objects` is of type bundle".into()));
+        }
+        if let Some(version) = self.spec_version.as_ref().filter(|version| *version != "2.0" && *version != "2.1") {
+            return Some(("spec_version", "unknown-spec-version", format!("{version} is neither 2.0 nor 2.1")));
+        }
+        if self.is_bundle() && !self.id.as_ref().and_then(|id| id.as_str()).is_some_and(|id| id.starts_with("bundle--")) {
+            return Some(("id", "invalid-id", "a bundle needs an `id` of the form bundle--UUID".into()));
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -359,7 +405,32 @@ mod tests {
             assert_eq!(split(&[text.as_bytes()], &limits), [r#"Some(0) {"a":"}]"}"#, r#"Some(1) {"b":[{}]}"#], "{text}");
         }
         assert_eq!(split(&[br#"{"type":"indicator","id":"i"}"#], &limits), [r#"None {"type":"indicator","id":"i"}"#]);
-        assert_eq!(split(&[br#"{"type":"bundle","id":"b"}"#], &limits), Vec::<String>::new());
+        assert_eq!(split(&[br#"{"type":"bundle","id":"bundle--1"}"#], &limits), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_wrong_around_the_objects_is_named_and_the_objects_arrive() {
+        let limits = Limits::default();
+        for (text, expected) in [
+            (r#"{"objects":[{"a":1}],"spec_version":"3.0","type":"bundle","id":"bundle--1"}"#, "$.spec_version unknown-spec-version"),
+            (r#"{"objects":[{"a":1}] "type":"bundle"}"#, "$ invalid-json"),
+            (r#"{"objects":[{"a":1}],"type":"bundle"}"#, "$.id invalid-id"),
+            (r#"{"objects":[{"a":1}]} trailing"#, "$ stray-bytes"),
+        ] {
+            assert_eq!(split(&[text.as_bytes()], &limits), [r#"Some(0) {"a":1}"#, expected], "{text}");
+        }
+        assert_eq!(split(&[br#"{"type":"bundle","id":"bundle--1","objects":{"a":1}}"#], &limits), ["$.objects wrong-type"]);
+    }
+
+    #[test]
+    fn an_array_among_the_objects_ends_where_its_brackets_do() {
+        assert_eq!(split(&[br#"{"objects":[[1,[2]],{"a":1}]}"#], &Limits::default()), ["Some(0) [1,[2]]", r#"Some(1) {"a":1}"#]);
+    }
+
+    #[test]
+    fn observed_data_after_a_bundle_is_an_object_of_its_own() {
+        let text = br#"{"objects":[{"a":1}]} {"type":"observed-data","id":"o","objects":{"0":{}}}"#;
+        assert_eq!(split(&[text], &Limits::default())[1], r#"None {"type":"observed-data","id":"o","objects":{"0":{}}}"#);
     }
 
     #[test]

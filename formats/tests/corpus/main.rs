@@ -1,0 +1,8 @@
+//! The parsers over real packages of others, against figures counted by other programs.
+#![allow(clippy::unwrap_used)]
+mod attack;
+mod data;
+mod examples;
+mod grammar;
+mod lists;
+mod validation;
