@@ -38,6 +38,15 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned>, PatternError> {
     Ok(tokens)
 }
 
+/// A dot and a digit behind a property go on with the path; behind anything else they are a number.
+fn follows_a_property(before: Option<&Token>) -> bool {
+    match before {
+        Some(Token::Word(word)) => word != "WITHIN",
+        Some(Token::Literal(_) | Token::Sign("]")) => true,
+        _ => false,
+    }
+}
+
 /// `// …` to the end of the line, `/* … */`.
 fn comment(text: &str) -> Option<usize> {
     if text.starts_with("//") {
@@ -61,7 +70,7 @@ fn token(text: &str, at: usize, before: Option<&Token>) -> Result<(Token, usize)
     }
     // A sign belongs to a number only where no number could have come before.
     let signed = matches!(bytes[0], b'-' | b'+') && bytes.get(1).is_some_and(|next| next.is_ascii_digit() || *next == b'.');
-    let fraction = bytes[0] == b'.' && bytes.get(1).is_some_and(u8::is_ascii_digit) && !matches!(before, Some(Token::Word(_) | Token::Literal(_) | Token::Sign("]")));
+    let fraction = bytes[0] == b'.' && bytes.get(1).is_some_and(u8::is_ascii_digit) && !follows_a_property(before);
     if bytes[0].is_ascii_digit() || signed || fraction {
         return number(text, at);
     }

@@ -110,10 +110,18 @@ impl Parser {
         } else {
             return self.failed("`[` or `(`");
         };
-        while let Some(qualifier) = self.qualifier()? {
+        // Each sort of qualifier once: two of one would contradict each other, or say nothing.
+        let mut seen = Vec::with_capacity(3);
+        loop {
+            let place = self.place();
+            let Some(qualifier) = self.qualifier()? else { return Ok(observation) };
+            let sort = std::mem::discriminant(&qualifier);
+            if seen.contains(&sort) {
+                return Err(PatternError::new(place, "a second qualifier of the same sort"));
+            }
+            seen.push(sort);
             observation = Observation::Qualified(Box::new(observation), qualifier);
         }
-        Ok(observation)
     }
 
     fn qualifier(&mut self) -> Result<Option<Qualifier>, PatternError> {

@@ -397,7 +397,7 @@ mod tests {
     fn objects_are_found_whatever_the_order_of_keys() {
         let limits = Limits::default();
         for text in [
-            r#"{"type":"bundle","objects":[{"a":"}]"},{"b":[{}]}],"id":"x"}"#,
+            r#"{"type":"bundle","objects":[{"a":"}]"},{"b":[{}]}],"id":"bundle--1"}"#,
             r#"{"x":{"objects":[1]},"objects" : [ {"a":"}]"} , {"b":[{}]} ] }"#,
             r#" [{"a":"}]"},{"b":[{}]}]"#,
             "{\"more\":false,\"objects\":[{\"a\":\"}]\"}]}\n{\"objects\":[{\"b\":[{}]}]}",

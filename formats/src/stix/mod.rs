@@ -4,6 +4,7 @@ mod markings;
 mod object;
 pub(crate) mod observables;
 mod required;
+mod rules;
 
 use bytes::Bytes;
 use sightline_schemas::record::Stage;

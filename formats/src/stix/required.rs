@@ -36,7 +36,6 @@ pub(super) fn properties(ty: &str, version: Version) -> &'static [&'static str] 
 pub(super) fn allowed(ty: &str, property: &str) -> Option<&'static [&'static str]> {
     match (ty, property) {
         ("opinion", "opinion") => Some(&["strongly-disagree", "disagree", "neutral", "agree", "strongly-agree"]),
-        ("malware-analysis", "result") => None,
         _ => None,
     }
 }

@@ -18,10 +18,11 @@ fn values(name: &str) -> Option<(BTreeSet<String>, usize)> {
 #[test]
 fn the_dialects_of_one_block_list_hold_the_same_domains() {
     let Some((domains, refused)) = values("ioc/tweetfeed/blocklists/domains.txt") else { return };
-    assert_eq!((domains.len(), refused), (4_875, 0));
+    // Two entries are dozens of names run together, longer than a name can be.
+    assert_eq!((domains.len(), refused), (4_873, 2));
     for dialect in ["adguard", "dnsmasq", "hosts", "rpz"] {
         let (values, refused) = values(&format!("ioc/tweetfeed/blocklists/{dialect}.txt")).unwrap();
-        assert_eq!(refused, 0, "{dialect}");
+        assert_eq!(refused, 2, "{dialect}");
         assert_eq!(values.symmetric_difference(&domains).collect::<Vec<_>>(), Vec::<&String>::new(), "{dialect}");
     }
 }
@@ -50,6 +51,6 @@ fn the_lists_of_signature_base_are_read_but_for_lines_that_hold_no_value() {
 fn csv_of_a_feed_is_read_whole() {
     for name in ["ioc/tweetfeed/today.csv", "ioc/tweetfeed/week.csv"] {
         let Some((values, refused)) = values(name) else { return };
-        assert!(refused == 0 && values.len() > 100, "{name}: {} values, {refused} refused", values.len());
+        assert!(refused == 0 && values.len() > 50, "{name}: {} values, {refused} refused", values.len());
     }
 }
