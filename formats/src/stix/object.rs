@@ -67,8 +67,10 @@ fn convert(object: Map<String, Value>, limits: &Limits) -> Result<IntelObject, W
             }
         }
     }
+    // Three releases of ATT&CK for mobile hold a relationship that breaks this rule; what it says is no less true for that.
     if let (Some(created), Some(modified)) = (created, modified)
         && created > modified
+        && ty != "relationship"
     {
         return wrong("modified", "invalid-time", "`modified` is before `created`");
     }

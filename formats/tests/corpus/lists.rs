@@ -22,7 +22,8 @@ fn the_dialects_of_one_block_list_hold_the_same_domains() {
     assert_eq!((domains.len(), refused), (4_873, 2));
     for dialect in ["adguard", "dnsmasq", "hosts", "rpz"] {
         let (values, refused) = values(&format!("ioc/tweetfeed/blocklists/{dialect}.txt")).unwrap();
-        assert_eq!(refused, 2, "{dialect}");
+        // A response policy zone names each twice, the second time with a wildcard.
+        assert_eq!(refused, if dialect == "rpz" { 4 } else { 2 }, "{dialect}");
         assert_eq!(values.symmetric_difference(&domains).collect::<Vec<_>>(), Vec::<&String>::new(), "{dialect}");
     }
 }
