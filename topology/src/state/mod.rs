@@ -1,9 +1,10 @@
 //! What survives a restart: tables in memory, documents on disk, and snapshots of both.
 //!
 //! [`table`] → [`segment`] (a vnode of a table as a file) → [`manifest`] (the segments and marks of one epoch) → [`snapshot`] (the thread
-//! that writes them); [`documents`] beside them; [`timers`] for what a table must do later.
+//! that writes them, as often as [`pace`] says); [`documents`] beside them; [`timers`] for what a table must do later.
 pub mod documents;
 pub mod manifest;
+pub mod pace;
 pub mod segment;
 pub mod snapshot;
 pub mod table;
