@@ -7,15 +7,24 @@ use sightline_schemas::{Observable, ObservableKind as Kind};
 /// Top-level domains by which a plain name in prose counts: common ones that are neither English words in lower case nor file extensions.
 const PLAIN_TLDS: &str = "com|net|org|info|biz|edu|gov|mil|int|ru|cn|su|ir|kp|ua|de|uk|fr|nl|br|jp|kr|tw|hk|vn|top|xyz|online|club|shop|icu|cc|tk|ga|cf|gq|eu|io";
 
+/// Borders, digits and letters are those of ASCII: any program's regular expressions agree on them, and the search is several times faster.
 fn regex(pattern: &str) -> Regex {
     // The patterns are constants, and a test compiles them all.
-    Regex::new(pattern).unwrap_or_else(|error| panic!("{error}"))
+    Regex::new(&format!("(?-u){pattern}")).unwrap_or_else(|error| panic!("{error}"))
 }
 
-static URL: LazyLock<Regex> = LazyLock::new(|| regex(r#"(?i)\b(?:h(?:tt|xx)ps?|ftp)(?::|\[:\])(?://|\[/\]\[/\]|/\[/\])[^\s<>"'`|\\^{}]+"#));
-static EMAIL: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)[a-z0-9._%+-]+(?:@|\[at\]|\(at\)|\[@\])(?:[a-z0-9-]+(?:\.|\[\.\]|\(\.\)|\[dot\]|\(dot\)))+[a-z]{2,24}\b"));
-static IPV4: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d{1,3}(?:(?:\.|\[\.\]|\(\.\)|\[dot\]|\(dot\))\d{1,3}){3}\b"));
-static FANGED_DOMAIN: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\b[a-z0-9-]+(?:(?:\.|\[\.\]|\(\.\)|\[dot\]|\(dot\))[a-z0-9-]+)*(?:\[\.\]|\(\.\)|\[dot\]|\(dot\))[a-z][a-z0-9-]+(?:(?:\.|\[\.\]|\(\.\)|\[dot\]|\(dot\))[a-z0-9-]+)*"));
+/// A dot, defanged or not.
+const DOT: &str = r"(?:\.|\[\.\]|\(\.\)|\[dot\]|\(dot\))";
+/// A defanged dot.
+const FANGED: &str = r"(?:\[\.\]|\(\.\)|\[dot\]|\(dot\))";
+
+static URL: LazyLock<Regex> =
+    LazyLock::new(|| regex(r#"(?i)\b(?:h(?:tt|xx)ps?|ftp)(?::|\[:\])(?://|\[/\]\[/\]|/\[/\])(?u:[^\t\n\x0B\f\r <>"'`|\\^{}])+"#));
+static EMAIL: LazyLock<Regex> =
+    LazyLock::new(|| regex(&format!(r"(?i)[a-z0-9._%+-]+(?:@|\[at\]|\(at\)|\[@\])(?:[a-z0-9-]+{DOT})+[a-z]{{2,24}}\b")));
+static IPV4: LazyLock<Regex> = LazyLock::new(|| regex(&format!(r"(?i)\b\d{{1,3}}(?:{DOT}\d{{1,3}}){{3}}\b")));
+static FANGED_DOMAIN: LazyLock<Regex> =
+    LazyLock::new(|| regex(&format!(r"(?i)\b[a-z0-9-]+(?:{DOT}[a-z0-9-]+)*{FANGED}[a-z][a-z0-9-]+(?:{DOT}[a-z0-9-]+)*")));
 static PLAIN_DOMAIN: LazyLock<Regex> = LazyLock::new(|| regex(&format!(r"\b(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:{PLAIN_TLDS})\b")));
 static HASH: LazyLock<Regex> = LazyLock::new(|| regex(r"\b(?:[A-Fa-f0-9]{128}|[A-Fa-f0-9]{64}|[A-Fa-f0-9]{40}|[A-Fa-f0-9]{32})\b"));
 static CVE: LazyLock<Regex> = LazyLock::new(|| regex(r"(?i)\bCVE-\d{4}-\d{4,10}\b"));

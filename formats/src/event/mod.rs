@@ -59,7 +59,9 @@ pub fn parse_events(bytes: &[u8], limits: &Limits, out: &mut dyn FnMut(EventItem
         }
         return index;
     }
-    if let Ok(event @ Value::Object(_)) = serde_json::from_slice(bytes) {
+    if bytes.len() <= limits.event_bytes
+        && let Ok(event @ Value::Object(_)) = serde_json::from_slice(bytes)
+    {
         take("$".into(), event, bytes, &mut index, limits, out);
         return index;
     }
@@ -136,6 +138,40 @@ mod tests {
             ]
         );
         assert_eq!(read(&format!("{{\"a\":{}1{}}}", "[".repeat(20), "]".repeat(20))), ["$ too-deep"]);
+    }
+
+    #[test]
+    fn an_event_is_known_by_its_content_not_by_the_order_of_its_keys() {
+        let mut hashes = Vec::new();
+        parse_events(b"{\"a\":1,\"b\":{\"c\":2}}\n{ \"b\": {\"c\":2}, \"a\":1 }\n{\"a\":1,\"b.c\":2}", &Limits::default(), &mut |item| {
+            if let EventItem::Event { event, .. } = item {
+                hashes.push((event.hash, event.fields));
+            }
+        });
+        assert_eq!(hashes[0], hashes[1]);
+        assert_eq!(hashes[0].1, hashes[2].1);
+    }
+
+    #[test]
+    fn an_event_over_the_bound_is_refused_alone() {
+        let text = format!("{{\"a\":\"{}\"}}\n{{\"b\":1}}", "x".repeat(200));
+        let mut seen = Vec::new();
+        parse_events(text.as_bytes(), &Limits { event_bytes: 100, dead_letter_bytes: 10, ..Limits::default() }, &mut |item| {
+            seen.push(match item {
+                EventItem::Event { event, .. } => event.fields,
+                EventItem::Poison(poison) => format!("{} {} {}", poison.position, poison.reason, poison.bytes.len()),
+            });
+        });
+        assert_eq!(seen, ["line 1 event-too-large 10", r#"{"b":1}"#]);
+    }
+
+    #[test]
+    fn a_name_is_a_host_only_where_the_field_says_so() {
+        let event = r#"{"process":{"name":"svchost.exe"},"dns":{"question":{"name":"evil.example"},"answers":[{"name":"a.evil.example"}]},"server_name":"b.example"}"#;
+        assert_eq!(
+            read(event)[0].split("} ").last(),
+            Some("dns.answers.0.name=a.evil.example server_name=b.example dns.question.name=evil.example")
+        );
     }
 
     #[test]

@@ -8,6 +8,11 @@ use super::flatten::Flat;
 use crate::stix::observables::hash_kind as hash_by_name;
 use crate::text_iocs::hash_kind as hash_by_length;
 
+/// Last words of fields that hold a host.
+const HOST_WORDS: &[&str] = &["query", "queryname", "domain", "host", "hostname", "fqdn", "sni", "server", "destinationhostname"];
+/// What a last word `name` may follow.
+const NAMED_HOSTS: &[&str] = &["question", "answer", "answers", "host", "server", "domain", "client", "source", "destination"];
+
 /// Longer texts are payloads, not values.
 const LONGEST: usize = 2_048;
 
@@ -39,6 +44,9 @@ fn find(field: &str, text: &str, found: &mut dyn FnMut(Observable)) {
             give(Kind::Url, text);
             let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
             let host = authority.rsplit('@').next().unwrap_or(authority);
+            if let Some((address, _)) = host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+                return give(Kind::Ipv6Addr, address);
+            }
             let host = host.split_once(':').map_or(host, |(host, _port)| host);
             give(Kind::Ipv4Addr, host);
             if host.contains('.') {
@@ -68,6 +76,9 @@ fn find(field: &str, text: &str, found: &mut dyn FnMut(Observable)) {
 }
 
 fn names_a_host(field: &str) -> bool {
-    let last = field.rsplit(['.', '_']).find(|word| !word.bytes().all(|b| b.is_ascii_digit())).unwrap_or(field).to_ascii_lowercase();
-    matches!(last.as_str(), "query" | "queryname" | "domain" | "host" | "hostname" | "fqdn" | "sni" | "server" | "name" | "destinationhostname")
+    let mut words = field.rsplit(['.', '_']).filter(|word| !word.bytes().all(|b| b.is_ascii_digit()));
+    let Some(last) = words.next() else { return false };
+    let is_one_of = |word: &str, known: &[&str]| known.iter().any(|known| known.eq_ignore_ascii_case(word));
+    // `name` alone may be that of a process or a file.
+    is_one_of(last, HOST_WORDS) || last.eq_ignore_ascii_case("name") && words.next().is_some_and(|word| is_one_of(word, NAMED_HOSTS))
 }
