@@ -185,7 +185,11 @@ pub fn parse_intel(format: IntelFormat, parts: &[Bytes], limits: &Limits, out: &
 }
 
 fn detect(parts: &[Bytes]) -> IntelFormat {
-    let mut start = parts.iter().flat_map(|part| part.iter().copied()).filter(|byte| !matches!(byte, 0xef | 0xbb | 0xbf)).skip_while(u8::is_ascii_whitespace);
+    let mut start = parts
+        .iter()
+        .flat_map(|part| part.iter().copied())
+        .filter(|byte| !matches!(byte, 0xef | 0xbb | 0xbf))
+        .skip_while(u8::is_ascii_whitespace);
     match start.next() {
         Some(b'{' | b'[') => IntelFormat::Stix,
         Some(first) => {

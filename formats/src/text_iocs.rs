@@ -54,9 +54,11 @@ fn take(rest: &mut String, rule: &Regex, found: &mut Vec<Observable>, read: impl
             spans.push(matched.range());
         }
     }
-    for span in spans {
-        let blank = " ".repeat(span.len());
-        rest.replace_range(span, &blank);
+    if !spans.is_empty() {
+        let mut bytes = std::mem::take(rest).into_bytes();
+        spans.into_iter().for_each(|span| bytes[span].fill(b' '));
+        // Whole characters were replaced: it is UTF-8 still.
+        *rest = String::from_utf8(bytes).unwrap_or_default();
     }
 }
 
@@ -94,7 +96,10 @@ mod tests {
 
     #[test]
     fn values_are_found_defanged_or_not() {
-        assert_eq!(found("It calls hxxps://evil[.]example/a(1), then 198[.]51[.]100.7."), ["ipv4-addr 198.51.100.7", "url https://evil.example/a(1)"]);
+        assert_eq!(
+            found("It calls hxxps://evil[.]example/a(1), then 198[.]51[.]100.7."),
+            ["ipv4-addr 198.51.100.7", "url https://evil.example/a(1)"]
+        );
         assert_eq!(found("see [site](http://a.example/x) and bad[.]example"), ["domain-name bad.example", "url http://a.example/x"]);
         assert_eq!(found("mail bob[at]evil.com, CVE-2021-44228"), ["email-addr bob@evil.com", "vulnerability CVE-2021-44228"]);
         assert_eq!(found("c2 at update.evil.com"), ["domain-name update.evil.com"]);

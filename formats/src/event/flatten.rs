@@ -22,7 +22,9 @@ fn walk<'a>(key: String, value: &'a Value, depth: usize, limits: &Limits, flat: 
         return Err(("too-deep", format!("nested deeper than limits.depth ({})", limits.depth)));
     }
     match value {
-        Value::Object(object) if !object.is_empty() => object.iter().try_for_each(|(name, value)| walk(format!("{key}.{name}"), value, depth + 1, limits, flat)),
+        Value::Object(object) if !object.is_empty() => {
+            object.iter().try_for_each(|(name, value)| walk(format!("{key}.{name}"), value, depth + 1, limits, flat))
+        }
         Value::Array(items) if !items.is_empty() => {
             items.iter().enumerate().try_for_each(|(at, value)| walk(format!("{key}.{at}"), value, depth + 1, limits, flat))
         }

@@ -117,7 +117,8 @@ mod tests {
         parse_events(text.as_bytes(), &Limits { depth: 8, ..Limits::default() }, &mut |item| {
             seen.push(match item {
                 EventItem::Event { event, .. } => {
-                    let observables: Vec<_> = event.observables.iter().map(|found| format!("{}={}", found.field, found.observable.value())).collect();
+                    let observables: Vec<_> =
+                        event.observables.iter().map(|found| format!("{}={}", found.field, found.observable.value())).collect();
                     format!("{} {} {}", event.timestamp.map(|at| at.to_string()).unwrap_or_default(), event.fields, observables.join(" "))
                 }
                 EventItem::Poison(poison) => format!("{} {}", poison.position, poison.reason),
@@ -129,7 +130,9 @@ mod tests {
     #[test]
     fn events_are_flattened_in_sorted_order_and_the_bad_ones_named() {
         assert_eq!(
-            read("{\"b\":{\"c\":[1,{\"d\":null}]},\"a\":\"x\",\"@timestamp\":\"2020-09-14T00:44:20Z\"}\r\n\r\nnot json\n[1]\n{\"k\":-9223372036854775808}"),
+            read(
+                "{\"b\":{\"c\":[1,{\"d\":null}]},\"a\":\"x\",\"@timestamp\":\"2020-09-14T00:44:20Z\"}\r\n\r\nnot json\n[1]\n{\"k\":-9223372036854775808}"
+            ),
             [
                 r#"2020-09-14T00:44:20Z {"@timestamp":"2020-09-14T00:44:20Z","a":"x","b.c.0":1,"b.c.1.d":null} "#,
                 "line 3 invalid-json",

@@ -23,8 +23,12 @@ struct Columns {
 pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelItem)) -> Result<PackageDigest, Poison> {
     let mut counted = Counted::new("csv", out);
     let mut said: BTreeMap<Observable, Said> = BTreeMap::new();
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).comment(Some(b'#')).trim(csv::Trim::All).from_reader(Parts { parts, at: 0, offset: 0 });
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .trim(csv::Trim::All)
+        .from_reader(Parts { parts, at: 0, offset: 0 });
     let mut columns: Option<Columns> = None;
     let mut row = csv::ByteRecord::new();
     loop {
@@ -53,7 +57,8 @@ pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelI
                 None => *columns.insert(guess(&fields)),
             },
         };
-        let mut poison = |reason, message: String| counted.poison(Poison::parse(format!("line {line}"), reason, message, row.as_slice(), limits));
+        let mut poison =
+            |reason, message: String| counted.poison(Poison::parse(format!("line {line}"), reason, message, row.as_slice(), limits));
         let field = |at: Option<usize>| at.and_then(|at| fields.get(at)).copied().filter(|text| !text.is_empty());
         let Some(observable) = observable(field(known.value), field(known.kind), &fields) else {
             poison("unrecognised-line", "no column holds an address, domain, URL, e-mail address or hash".into());
@@ -63,7 +68,10 @@ pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelI
             poison("too-many-objects", format!("more values than limits.package_objects ({}); split the file", limits.package_objects));
             break;
         }
-        let labels = field(known.tags).into_iter().flat_map(|tags| tags.split([' ', ';', '|'])).map(|tag| tag.trim().trim_start_matches('#').to_lowercase());
+        let labels = field(known.tags)
+            .into_iter()
+            .flat_map(|tags| tags.split([' ', ';', '|']))
+            .map(|tag| tag.trim().trim_start_matches('#').to_lowercase());
         said.entry(observable).or_default().add(field(known.time).and_then(time), labels.filter(|label| !label.is_empty()));
     }
     emit(said, &mut counted);
@@ -78,7 +86,9 @@ fn header(fields: &[&str]) -> Option<Columns> {
     let mut columns = Columns::default();
     for (at, field) in fields.iter().enumerate() {
         let column = match field.to_lowercase().trim_start_matches('\u{feff}') {
-            "value" | "indicator" | "ioc" | "ioc_value" | "observable" | "ip" | "domain" | "url" | "hash" | "sha256" | "md5" | "sha1" => &mut columns.value,
+            "value" | "indicator" | "ioc" | "ioc_value" | "observable" | "ip" | "domain" | "url" | "hash" | "sha256" | "md5" | "sha1" => {
+                &mut columns.value
+            }
             "type" | "kind" | "indicator_type" | "ioc_type" => &mut columns.kind,
             "time" | "date" | "timestamp" | "first_seen" | "firstseen" | "dateadded" | "created" => &mut columns.time,
             "tags" | "tag" | "labels" | "threat" | "category" => &mut columns.tags,
@@ -158,9 +168,12 @@ mod tests {
         let mut seen = Vec::new();
         let parts: Vec<Bytes> = text.as_bytes().chunks(7).map(Bytes::copy_from_slice).collect();
         parse(&parts, &Limits::default(), &mut |item| match item {
-            IntelItem::Object { object, .. } => {
-                seen.push(format!("{} {:?} {}", object.holds[0].observable.value(), object.labels, object.valid_from.map(|at| at.to_string()).unwrap_or_default()))
-            }
+            IntelItem::Object { object, .. } => seen.push(format!(
+                "{} {:?} {}",
+                object.holds[0].observable.value(),
+                object.labels,
+                object.valid_from.map(|at| at.to_string()).unwrap_or_default()
+            )),
             IntelItem::Poison(poison) => seen.push(format!("{} {}", poison.position, poison.reason)),
         })
         .unwrap();
@@ -169,7 +182,10 @@ mod tests {
 
     #[test]
     fn rows_of_one_value_merge_whatever_their_order() {
-        let rows = ["2026-08-22 02:53:35,bob,domain,Evil.example,#phishing,https://x.example/1", "2026-08-20 01:00:00,eve,domain,evil.example,#apt #phishing,https://x.example/2"];
+        let rows = [
+            "2026-08-22 02:53:35,bob,domain,Evil.example,#phishing,https://x.example/1",
+            "2026-08-20 01:00:00,eve,domain,evil.example,#apt #phishing,https://x.example/2",
+        ];
         let expected = ["evil.example [\"apt\", \"phishing\"] 2026-08-20T01:00:00Z"];
         assert_eq!(read_csv(&rows.join("\n")), expected);
         assert_eq!(read_csv(&[rows[1], rows[0]].join("\n")), expected);
@@ -177,6 +193,9 @@ mod tests {
 
     #[test]
     fn a_header_names_the_columns() {
-        assert_eq!(read_csv("ioc_type,ioc_value,first_seen\ndomain,a.example,2026-01-01\nwhat,,\n"), ["line 3 unrecognised-line", "a.example [] 2026-01-01T00:00:00Z"]);
+        assert_eq!(
+            read_csv("ioc_type,ioc_value,first_seen\ndomain,a.example,2026-01-01\nwhat,,\n"),
+            ["line 3 unrecognised-line", "a.example [] 2026-01-01T00:00:00Z"]
+        );
     }
 }

@@ -67,7 +67,9 @@ fn value(text: &str) -> Value {
     match words[..] {
         // Hosts files: where to, then the name.
         ["0.0.0.0" | "127.0.0.1" | "::1" | "::", name, ..] => match name {
-            "localhost" | "localhost.localdomain" | "local" | "broadcasthost" | "ip6-localhost" | "ip6-loopback" | "0.0.0.0" => Value::Nothing,
+            "localhost" | "localhost.localdomain" | "local" | "broadcasthost" | "ip6-localhost" | "ip6-loopback" | "0.0.0.0" => {
+                Value::Nothing
+            }
             name => found(Some(name)),
         },
         // Response policy zones: `name CNAME .`, and their own records.
@@ -130,7 +132,9 @@ mod tests {
     fn read_list(text: &str) -> (Vec<String>, Vec<String>) {
         let (mut values, mut poisons) = (Vec::new(), Vec::new());
         parse(&[Bytes::copy_from_slice(text.as_bytes())], &Limits::default(), &mut |item| match item {
-            IntelItem::Object { object, .. } => values.push(format!("{} {}", object.holds[0].observable.kind(), object.holds[0].observable.value())),
+            IntelItem::Object { object, .. } => {
+                values.push(format!("{} {}", object.holds[0].observable.kind(), object.holds[0].observable.value()))
+            }
             IntelItem::Poison(poison) => poisons.push(format!("{} {}", poison.position, poison.reason)),
         })
         .unwrap();
@@ -139,15 +143,28 @@ mod tests {
 
     #[test]
     fn the_dialects_of_block_lists_give_the_same_values() {
-        for text in ["evil.example\n", "# c\r\nEVIL.example\r\n", "0.0.0.0 evil.example\n127.0.0.1 localhost", "||evil.example^", "address=/evil.example/0.0.0.0", "evil.example CNAME .\n", "evil[.]example;seen twice", "evil.example\t7\nevil.example"] {
+        for text in [
+            "evil.example\n",
+            "# c\r\nEVIL.example\r\n",
+            "0.0.0.0 evil.example\n127.0.0.1 localhost",
+            "||evil.example^",
+            "address=/evil.example/0.0.0.0",
+            "evil.example CNAME .\n",
+            "evil[.]example;seen twice",
+            "evil.example\t7\nevil.example",
+        ] {
             assert_eq!(read_list(text), (vec!["domain-name evil.example".to_owned()], vec![]), "{text}");
         }
     }
 
     #[test]
     fn kinds_are_told_by_value_and_the_rest_is_named_by_line() {
-        let (values, poisons) = read_list("198.51.100.0/24\n2001:db8::1\nhttp://a.example/x\nd41d8cd98f00b204e9800998ecf8427e;empty\nnothing\n");
-        assert_eq!(values, ["ipv4-addr 198.51.100.0/24", "ipv6-addr 2001:db8::1", "url http://a.example/x", "file-md5 d41d8cd98f00b204e9800998ecf8427e"]);
+        let (values, poisons) =
+            read_list("198.51.100.0/24\n2001:db8::1\nhttp://a.example/x\nd41d8cd98f00b204e9800998ecf8427e;empty\nnothing\n");
+        assert_eq!(
+            values,
+            ["ipv4-addr 198.51.100.0/24", "ipv6-addr 2001:db8::1", "url http://a.example/x", "file-md5 d41d8cd98f00b204e9800998ecf8427e"]
+        );
         assert_eq!(poisons, ["line 5 unrecognised-line"]);
     }
 }

@@ -1,16 +1,16 @@
-//! The tree of a pattern.
+//! The tree of a pattern. A chain of one operator is one node, so that its depth is that of the parentheses, which is bounded.
 
 /// An observation expression.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Observation {
     /// `[ … ]`: one observation that meets the comparison.
     Test(Comparison),
-    /// Both, by different observations.
-    And(Box<Observation>, Box<Observation>),
-    /// Either.
-    Or(Box<Observation>, Box<Observation>),
-    /// The first, and the second not before it.
-    FollowedBy(Box<Observation>, Box<Observation>),
+    /// All, by different observations.
+    And(Vec<Observation>),
+    /// Any.
+    Or(Vec<Observation>),
+    /// All, none before the one in front of it.
+    FollowedBy(Vec<Observation>),
     /// With a qualifier.
     Qualified(Box<Observation>, Qualifier),
 }
@@ -31,10 +31,10 @@ pub enum Qualifier {
 pub enum Comparison {
     /// A property is compared.
     Test(Test),
-    /// Both.
-    And(Box<Comparison>, Box<Comparison>),
-    /// Either.
-    Or(Box<Comparison>, Box<Comparison>),
+    /// All.
+    And(Vec<Comparison>),
+    /// Any.
+    Or(Vec<Comparison>),
     /// `EXISTS path`, or `NOT EXISTS path`.
     Exists {
         /// What.

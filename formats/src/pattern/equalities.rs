@@ -12,25 +12,17 @@ use crate::stix::observables::hash_kind;
 pub fn equalities(pattern: &Observation) -> Vec<Held> {
     let mut held = Vec::new();
     observation(pattern, true, &mut held);
+    // What suffices somewhere in the pattern suffices; `pattern` sorts before `pattern-part`.
     held.sort_unstable();
-    held.dedup();
-    // What suffices somewhere in the pattern suffices.
-    let sufficient: Vec<Observable> = held.iter().filter(|held| held.role == Role::Pattern).map(|held| held.observable.clone()).collect();
-    held.retain(|held| held.role == Role::Pattern || !sufficient.contains(&held.observable));
+    held.dedup_by(|later, first| later.observable == first.observable);
     held
 }
 
 fn observation(pattern: &Observation, suffices: bool, held: &mut Vec<Held>) {
     match pattern {
         Observation::Test(test) => comparison(test, suffices, held),
-        Observation::Or(left, right) => {
-            observation(left, suffices, held);
-            observation(right, suffices, held);
-        }
-        Observation::And(left, right) | Observation::FollowedBy(left, right) => {
-            observation(left, false, held);
-            observation(right, false, held);
-        }
+        Observation::Or(parts) => parts.iter().for_each(|part| observation(part, suffices, held)),
+        Observation::And(parts) | Observation::FollowedBy(parts) => parts.iter().for_each(|part| observation(part, false, held)),
         Observation::Qualified(inner, qualifier) => {
             let alone = match qualifier {
                 Qualifier::Within(_) => true,
@@ -45,14 +37,8 @@ fn observation(pattern: &Observation, suffices: bool, held: &mut Vec<Held>) {
 fn comparison(test: &Comparison, suffices: bool, held: &mut Vec<Held>) {
     match test {
         Comparison::Test(test) => equality(test, suffices, held),
-        Comparison::Or(left, right) => {
-            comparison(left, suffices, held);
-            comparison(right, suffices, held);
-        }
-        Comparison::And(left, right) => {
-            comparison(left, false, held);
-            comparison(right, false, held);
-        }
+        Comparison::Or(parts) => parts.iter().for_each(|part| comparison(part, suffices, held)),
+        Comparison::And(parts) => parts.iter().for_each(|part| comparison(part, false, held)),
         Comparison::Exists { .. } => {}
     }
 }
@@ -102,7 +88,9 @@ fn observable(path: &Path, value: &str) -> Option<Observable> {
         ("vulnerability", ["name"]) => Kind::Vulnerability,
         ("file" | "artifact", [.., "hashes", algorithm]) => hash_kind(algorithm)?,
         ("file", ["name"]) => Kind::FileName,
-        ("network-traffic", ["extensions", "http-request-ext", "request_header", header]) if header.eq_ignore_ascii_case("user-agent") => Kind::UserAgent,
+        ("network-traffic", ["extensions", "http-request-ext", "request_header", header]) if header.eq_ignore_ascii_case("user-agent") => {
+            Kind::UserAgent
+        }
         ("network-traffic", ["dst_ref" | "src_ref", "value"]) | ("domain-name", ["resolves_to_refs", "value"]) => return by_value(value),
         (_, [.., "hashes", algorithm]) if path.object == "process" => hash_kind(algorithm)?,
         _ => return None,
@@ -128,21 +116,38 @@ mod tests {
 
     #[test]
     fn an_equality_suffices_while_only_or_lies_above_it() {
-        assert_eq!(held("[ipv4-addr:value = '198.51.100.1' OR domain-name:value = 'EVIL.example']"), ["ipv4-addr 198.51.100.1 pattern", "domain-name evil.example pattern"]);
-        assert_eq!(held("[file:name = 'a.exe' AND file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf8427e']"), [
-            "file-md5 d41d8cd98f00b204e9800998ecf8427e pattern-part",
-            "file-name a.exe pattern-part"
-        ]);
-        assert_eq!(held("([url:value = 'http://a.example/'] FOLLOWEDBY [mutex:name = 'm']) WITHIN 5 SECONDS OR [mutex:name = 'm']"), [
-            "url http://a.example/ pattern-part",
-            "mutex m pattern"
-        ]);
+        assert_eq!(
+            held("[ipv4-addr:value = '198.51.100.1' OR domain-name:value = 'EVIL.example']"),
+            ["ipv4-addr 198.51.100.1 pattern", "domain-name evil.example pattern"]
+        );
+        assert_eq!(
+            held("[file:name = 'a.exe' AND file:hashes.MD5 = 'd41d8cd98f00b204e9800998ecf8427e']"),
+            ["file-md5 d41d8cd98f00b204e9800998ecf8427e pattern-part", "file-name a.exe pattern-part"]
+        );
+        assert_eq!(
+            held("([url:value = 'http://a.example/'] FOLLOWEDBY [mutex:name = 'm']) WITHIN 5 SECONDS OR [mutex:name = 'm']"),
+            ["url http://a.example/ pattern-part", "mutex m pattern"]
+        );
         assert_eq!(held("[mutex:name = 'm'] REPEATS 3 TIMES"), ["mutex m pattern-part"]);
     }
 
     #[test]
+    fn a_chain_as_long_as_the_bound_allows_needs_no_deep_stack() {
+        let chain = |operator: &str, part: &str| vec![part; 60_000 / (part.len() + operator.len())].join(operator);
+        assert_eq!(held(&chain("OR", "[mutex:name='m']")), ["mutex m pattern"]);
+        assert_eq!(held(&chain("FOLLOWEDBY", "[mutex:name='m']")), ["mutex m pattern-part"]);
+        assert_eq!(held(&format!("[{}]", chain(" AND ", "mutex:name='m'"))), ["mutex m pattern-part"]);
+        let deep =
+            |depth: usize| super::super::parse(&format!("{}[mutex:name='m']{}", "(".repeat(depth), ")".repeat(depth)), &Limits::default());
+        assert!(deep(32).is_ok() && deep(33).is_err() && deep(10_000).is_err());
+    }
+
+    #[test]
     fn negations_and_other_operators_name_nothing() {
-        assert_eq!(held("[ipv4-addr:value != '198.51.100.1' OR domain-name:value LIKE '%.example' OR url:value NOT = 'http://a.example/']"), Vec::<String>::new());
+        assert_eq!(
+            held("[ipv4-addr:value != '198.51.100.1' OR domain-name:value LIKE '%.example' OR url:value NOT = 'http://a.example/']"),
+            Vec::<String>::new()
+        );
         assert_eq!(held("[domain-name:value IN ('a.example', 'b.example') AND EXISTS domain-name:resolves_to_refs]").len(), 2);
     }
 

@@ -93,7 +93,9 @@ fn quoted(text: &str, at: usize) -> Result<(String, usize), PatternError> {
             '\'' => return Ok((value, offset + 1)),
             '\\' => match chars.next() {
                 Some((_, escaped @ ('\\' | '\''))) => value.push(escaped),
-                Some((offset, other)) => return Err(PatternError::new(at + offset, format!("\\{other} is no escape; write \\\\ for a backslash"))),
+                Some((offset, other)) => {
+                    return Err(PatternError::new(at + offset, format!("\\{other} is no escape; write \\\\ for a backslash")));
+                }
                 None => break,
             },
             other => value.push(other),
@@ -106,7 +108,7 @@ fn prefixed(prefix: u8, value: String, at: usize) -> Result<Literal, PatternErro
     match prefix {
         b't' if is_timestamp(&value) => Ok(Literal::Timestamp(value)),
         b't' => Err(PatternError::new(at, "not a timestamp: expected t'2006-01-02T15:04:05Z'")),
-        b'h' if value.len() % 2 == 0 && value.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(Literal::Hexadecimal(value)),
+        b'h' if value.len().is_multiple_of(2) && value.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(Literal::Hexadecimal(value)),
         b'h' => Err(PatternError::new(at, "not hexadecimal: expected pairs of digits")),
         _ if is_base64(&value) => Ok(Literal::Binary(value)),
         _ => Err(PatternError::new(at, "not Base64")),
@@ -118,7 +120,9 @@ fn is_timestamp(text: &str) -> bool {
     let Some(text) = text.strip_suffix('Z') else { return false };
     let Some((date, time)) = text.split_once('T') else { return false };
     let number = |text: &str, length: usize, from: u32, to: u32| {
-        text.len() == length && text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u32>().is_ok_and(|number| (from..=to).contains(&number))
+        text.len() == length
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && text.parse::<u32>().is_ok_and(|number| (from..=to).contains(&number))
     };
     let date: Vec<_> = date.split('-').collect();
     let (time, fraction) = time.split_once('.').map_or((time, None), |(time, fraction)| (time, Some(fraction)));
@@ -128,9 +132,12 @@ fn is_timestamp(text: &str) -> bool {
         && fraction.is_none_or(|fraction| !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn is_base64(text: &str) -> bool {
+/// Base64 as RFC 4648 §4 has it, padded.
+pub(crate) fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');
-    text.len() % 4 == 0 && text.len() - body.len() <= 2 && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+    text.len().is_multiple_of(4)
+        && text.len() - body.len() <= 2
+        && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
 fn number(text: &str, at: usize) -> Result<(Token, usize), PatternError> {

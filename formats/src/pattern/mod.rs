@@ -7,6 +7,7 @@ mod lexer;
 mod parser;
 
 pub use equalities::equalities;
+pub(crate) use lexer::is_base64;
 pub use parser::parse;
 
 /// A text that is not a pattern.

@@ -6,8 +6,24 @@ use crate::limits::Limits;
 
 /// Words that are no object types or properties.
 const KEYWORDS: &[&str] = &[
-    "AND", "OR", "NOT", "FOLLOWEDBY", "LIKE", "MATCHES", "ISSUPERSET", "ISSUBSET", "EXISTS", "IN", "START", "STOP", "SECONDS", "WITHIN", "REPEATS",
-    "TIMES", "true", "false",
+    "AND",
+    "OR",
+    "NOT",
+    "FOLLOWEDBY",
+    "LIKE",
+    "MATCHES",
+    "ISSUPERSET",
+    "ISSUBSET",
+    "EXISTS",
+    "IN",
+    "START",
+    "STOP",
+    "SECONDS",
+    "WITHIN",
+    "REPEATS",
+    "TIMES",
+    "true",
+    "false",
 ];
 
 /// Parses a pattern.
@@ -73,29 +89,35 @@ impl Parser {
         parsed
     }
 
+    /// `part ( word part )*`
+    fn chain<T>(
+        &mut self,
+        word: &str,
+        part: impl Fn(&mut Self) -> Result<T, PatternError>,
+        join: fn(Vec<T>) -> T,
+    ) -> Result<T, PatternError> {
+        let first = part(self)?;
+        if !self.take_word(word) {
+            return Ok(first);
+        }
+        let mut parts = vec![first, part(self)?];
+        while self.take_word(word) {
+            parts.push(part(self)?);
+        }
+        Ok(join(parts))
+    }
+
     // observations := or ( FOLLOWEDBY or )*;  or := and ( OR and )*;  and := observation ( AND observation )*
     fn observations(&mut self) -> Result<Observation, PatternError> {
-        let mut left = self.observation_or()?;
-        while self.take_word("FOLLOWEDBY") {
-            left = Observation::FollowedBy(Box::new(left), Box::new(self.observation_or()?));
-        }
-        Ok(left)
+        self.chain("FOLLOWEDBY", Self::observation_or, Observation::FollowedBy)
     }
 
     fn observation_or(&mut self) -> Result<Observation, PatternError> {
-        let mut left = self.observation_and()?;
-        while self.take_word("OR") {
-            left = Observation::Or(Box::new(left), Box::new(self.observation_and()?));
-        }
-        Ok(left)
+        self.chain("OR", Self::observation_and, Observation::Or)
     }
 
     fn observation_and(&mut self) -> Result<Observation, PatternError> {
-        let mut left = self.observation()?;
-        while self.take_word("AND") {
-            left = Observation::And(Box::new(left), Box::new(self.observation()?));
-        }
-        Ok(left)
+        self.chain("AND", Self::observation, Observation::And)
     }
 
     fn observation(&mut self) -> Result<Observation, PatternError> {
@@ -159,19 +181,11 @@ impl Parser {
     }
 
     fn comparison(&mut self) -> Result<Comparison, PatternError> {
-        let mut left = self.comparison_and()?;
-        while self.take_word("OR") {
-            left = Comparison::Or(Box::new(left), Box::new(self.comparison_and()?));
-        }
-        Ok(left)
+        self.chain("OR", Self::comparison_and, Comparison::Or)
     }
 
     fn comparison_and(&mut self) -> Result<Comparison, PatternError> {
-        let mut left = self.test()?;
-        while self.take_word("AND") {
-            left = Comparison::And(Box::new(left), Box::new(self.test()?));
-        }
-        Ok(left)
+        self.chain("AND", Self::test, Comparison::And)
     }
 
     fn test(&mut self) -> Result<Comparison, PatternError> {
@@ -190,8 +204,12 @@ impl Parser {
         let operator = self.operator()?;
         let literals = if operator == Operator::In { self.set()? } else { vec![self.literal()?] };
         let fits = match (operator, &literals[..]) {
-            (Operator::Like | Operator::Matches | Operator::IsSubset | Operator::IsSuperset, [literal]) => matches!(literal, Literal::Text(_)),
-            (Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual, [literal]) => !matches!(literal, Literal::Boolean(_)),
+            (Operator::Like | Operator::Matches | Operator::IsSubset | Operator::IsSuperset, [literal]) => {
+                matches!(literal, Literal::Text(_))
+            }
+            (Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual, [literal]) => {
+                !matches!(literal, Literal::Boolean(_))
+            }
             _ => true,
         };
         if !fits {

@@ -118,7 +118,9 @@ impl<'l> Splitter<'l> {
 
     /// Everything but elements.
     fn byte(&mut self, byte: u8, out: &mut dyn FnMut(Element<'_>)) {
-        if matches!(self.state, State::Envelope | State::EnvelopeString { .. } | State::Nested { .. }) && self.envelope.len() <= self.limits.object_bytes {
+        if matches!(self.state, State::Envelope | State::EnvelopeString { .. } | State::Nested { .. })
+            && self.envelope.len() <= self.limits.object_bytes
+        {
             self.envelope.push(byte);
         }
         self.state = match (self.state, byte) {

@@ -32,7 +32,13 @@ pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelI
     let digest = counted.finish();
     if digest.objects == 0 && digest.rejected == 0 && !splitter.saw_objects() {
         let bytes = parts.first().map(|part| part.as_ref()).unwrap_or_default();
-        return Err(Poison::parse("$".into(), "no-objects", "no STIX object was found: expected a bundle with `objects`, or an object", bytes, limits));
+        return Err(Poison::parse(
+            "$".into(),
+            "no-objects",
+            "no STIX object was found: expected a bundle with `objects`, or an object",
+            bytes,
+            limits,
+        ));
     }
     Ok(digest)
 }

@@ -54,7 +54,7 @@ fn convert(object: Map<String, Value>, limits: &Limits) -> Result<IntelObject, W
     if id.ty().as_str() != ty {
         return wrong("id", "invalid-id", format!("{id_text} does not begin with the object's type, {ty}"));
     }
-    if object.values().any(|value| holds_nul(value)) {
+    if object.values().any(holds_nul) {
         return wrong("", "nul-character", "a text holds U+0000, which PostgreSQL cannot store");
     }
     let version = version(&object, &ty)?;
@@ -231,7 +231,12 @@ fn pattern_holds(object: &Map<String, Value>, limits: &Limits) -> Result<Vec<Hel
     }
 }
 
-fn seen(observed: (Option<Micros>, Option<Micros>), valid_from: Option<Micros>, created: Option<Micros>, modified: Option<Micros>) -> Option<(Micros, Micros)> {
+fn seen(
+    observed: (Option<Micros>, Option<Micros>),
+    valid_from: Option<Micros>,
+    created: Option<Micros>,
+    modified: Option<Micros>,
+) -> Option<(Micros, Micros)> {
     let first = observed.0.or(valid_from).or(created).or(modified)?;
     let last = observed.1.or(modified).or(created).unwrap_or(first);
     Some((first.min(last), first.max(last)))

@@ -4,7 +4,11 @@
 /// Properties that an object of the type must have.
 pub(super) fn properties(ty: &str, version: Version) -> &'static [&'static str] {
     match (ty, version) {
-        ("attack-pattern" | "campaign" | "course-of-action" | "identity" | "infrastructure" | "intrusion-set" | "threat-actor" | "tool" | "vulnerability", Version::V21) => &["name"],
+        (
+            "attack-pattern" | "campaign" | "course-of-action" | "identity" | "infrastructure" | "intrusion-set" | "threat-actor" | "tool"
+            | "vulnerability",
+            Version::V21,
+        ) => &["name"],
         ("attack-pattern" | "campaign" | "course-of-action" | "intrusion-set" | "vulnerability", Version::V20) => &["name"],
         ("threat-actor" | "tool" | "malware", Version::V20) => &["name", "labels"],
         ("identity", Version::V20) => &["name", "identity_class"],

@@ -7,6 +7,7 @@ use sightline_schemas::{Micros, Observable, ObservableKind as Kind, StixId};
 
 use super::object::{Wrong, wrong};
 use super::required::{is_observable, is_standard};
+use crate::pattern::is_base64;
 
 /// Properties that hold an instant wherever they stand.
 const TIMES: &[&str] = &[
@@ -93,7 +94,8 @@ fn observed_data(object: &Map<String, Value>) -> Result<(), Wrong> {
         let place = format!("objects.{key}");
         let Some(item) = item.as_object() else { return wrong(&place, "wrong-type", "expected an object") };
         let ty = text(item, "type").unwrap_or_default();
-        let well_named = ty.len() >= 3 && !ty.contains("--") && ty.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let well_named =
+            ty.len() >= 3 && !ty.contains("--") && ty.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if !well_named {
             return wrong(&format!("{place}.type"), "invalid-name", "an observable needs a `type` of a-z, 0-9 and -");
         }
@@ -131,7 +133,7 @@ fn network_traffic(object: &Map<String, Value>, place: &str) -> Result<(), Wrong
         return wrong(&format!("{place}protocols"), "missing-property", "network traffic needs `protocols`");
     }
     for property in ["src_port", "dst_port"] {
-        if object.get(property).is_some_and(|port| !port.as_u64().is_some_and(|port| port <= 65_535)) {
+        if object.get(property).is_some_and(|port| port.as_u64().is_none_or(|port| port > 65_535)) {
             return wrong(&format!("{place}{property}"), "out-of-range", "expected a port from 0 to 65535");
         }
     }
@@ -243,13 +245,9 @@ fn in_order(object: &Map<String, Value>) -> Result<(), Wrong> {
 fn has_scheme(url: &str) -> bool {
     // Feeds defang their URLs: what the colon is hidden in does not matter.
     url.split_once([':', '[']).is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-'))
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'-'))
     })
-}
-
-fn is_base64(text: &str) -> bool {
-    let body = text.trim_end_matches('=');
-    text.len() % 4 == 0 && body.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
 }
 
 fn text<'a>(object: &'a Map<String, Value>, property: &str) -> Option<&'a str> {

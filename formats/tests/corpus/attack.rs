@@ -54,6 +54,9 @@ fn speed_of_reading_attack_enterprise() {
         .unwrap();
         let seconds = start.elapsed().as_secs_f64();
         let (rate, megabytes) = (objects as f64 / seconds, bytes.len() as f64 / 1e6);
-        println!("round {round}: {objects} objects, {held} observables, {megabytes:.1} MB in {seconds:.3} s = {rate:.0} objects/s, {:.0} MB/s", megabytes / seconds);
+        println!(
+            "round {round}: {objects} objects, {held} observables, {megabytes:.1} MB in {seconds:.3} s = {rate:.0} objects/s, {:.0} MB/s",
+            megabytes / seconds
+        );
     }
 }

@@ -7,8 +7,8 @@ use sightline_formats::{IntelFormat, IntelItem, IntelObject, Limits, PackageDige
 
 /// The path of a file or folder of the data; says so when there is none, and only then may a test be skipped.
 pub fn path(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("SIGHTLINE_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
+    let root =
+        std::env::var_os("SIGHTLINE_DATA").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     let path = root.join(name);
     if path.exists() {
         return Some(path);

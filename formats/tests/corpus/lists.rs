@@ -33,7 +33,11 @@ fn lists_of_addresses_urls_and_counts_are_read_whole() {
     for (name, count) in [("ioc/tweetfeed/blocklists/ips.txt", 730), ("ioc/tweetfeed/blocklists/urls.txt", 5_495)] {
         let Some((values, refused)) = values(name) else { return };
         // Two spellings of one URL are one value.
-        assert!(refused == 0 && values.len() <= count && values.len() > count * 99 / 100, "{name}: {} values, {refused} refused", values.len());
+        assert!(
+            refused == 0 && values.len() <= count && values.len() > count * 99 / 100,
+            "{name}: {} values, {refused} refused",
+            values.len()
+        );
     }
     let Some((values, refused)) = values("ioc/ipsum/levels/3.txt") else { return };
     assert!(refused == 0 && values.len() > 10_000, "{} values, {refused} refused", values.len());
