@@ -4,6 +4,7 @@
 //! of the search for the next quote. An object within one part is borrowed from it; one that is cut is put together in a buffer.
 use memchr::memchr2;
 
+use super::envelope::Envelope;
 use crate::limits::Limits;
 use crate::poison::Poison;
 
@@ -328,50 +329,6 @@ impl<'l> Splitter<'l> {
     }
 }
 
-/// What a bundle or a TAXII envelope says beside its objects.
-#[derive(serde::Deserialize)]
-struct Envelope {
-    #[serde(rename = "type")]
-    ty: Option<serde_json::Value>,
-    id: Option<serde_json::Value>,
-    spec_version: Option<serde_json::Value>,
-    objects: Option<serde_json::Value>,
-    more: Option<serde_json::Value>,
-}
-
-impl Envelope {
-    fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
-    }
-
-    fn is_bundle(&self) -> bool {
-        self.ty.as_ref().is_some_and(|ty| ty == "bundle")
-    }
-
-    /// A bundle or an envelope whose `objects` is missing or no array.
-    fn is_empty_package(&self) -> bool {
-        self.is_bundle() || (self.ty.is_none() && self.id.is_none() && (self.more.is_some() || self.objects.is_some()))
-    }
-
-    /// Property, reason and message of what breaks a rule. The objects arrive all the same: each is checked on its own.
-    fn fault(&self) -> Option<(&'static str, &'static str, String)> {
-        if self.objects.as_ref().is_some_and(|objects| !objects.is_array()) {
-            return Some(("objects", "wrong-type", "expected an array of objects".into()));
-        }
-        // An array of objects without an envelope around it has no type; with one it is a TAXII envelope.
-        if self.ty.as_ref().is_some_and(|ty| ty != "bundle") {
-            return Some(("type", "wrong-type", "a package with `objects` is of type bundle".into()));
-        }
-        if let Some(version) = self.spec_version.as_ref().filter(|version| *version != "2.0" && *version != "2.1") {
-            return Some(("spec_version", "unknown-spec-version", format!("{version} is neither 2.0 nor 2.1")));
-        }
-        if self.is_bundle() && !self.id.as_ref().and_then(|id| id.as_str()).is_some_and(|id| id.starts_with("bundle--")) {
-            return Some(("id", "invalid-id", "a bundle needs an `id` of the form bundle--UUID".into()));
-        }
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -451,6 +408,25 @@ mod tests {
                 "$.objects[6] truncated"
             ]
         );
+    }
+
+    #[test]
+    fn a_string_of_200_megabytes_is_refused_and_never_held() {
+        let limits = Limits { object_bytes: 1 << 20, ..Limits::default() };
+        let mut seen = Vec::new();
+        let mut largest = 0;
+        let mut splitter = Splitter::new(&limits);
+        let long = vec![b'y'; 1 << 20];
+        let parts = [&br#"{"objects":[{"l":""#[..]].into_iter().chain(std::iter::repeat_n(&long[..], 200)).chain([&br#""},{"z":2}]}"#[..]]);
+        for part in parts {
+            splitter.feed(part, &mut |element| match element {
+                Element::Object { bytes, .. } => seen.push(String::from_utf8_lossy(bytes).into_owned()),
+                Element::Poison(poison) => seen.push(format!("{} {} {}", poison.position, poison.reason, poison.bytes.len())),
+            });
+            largest = largest.max(splitter.carry.capacity());
+        }
+        assert_eq!(seen, ["$.objects[0] object-too-large 65536", r#"{"z":2}"#]);
+        assert!(largest <= 4 << 20, "{largest}");
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! STIX 2.0 and 2.1: a package is split into objects without building its tree; each object is read on its own.
 mod bundle;
+mod envelope;
 mod markings;
 mod object;
 pub(crate) mod observables;
