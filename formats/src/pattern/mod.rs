@@ -1,6 +1,6 @@
 //! STIX patterns, by the grammar of STIX 2.1 §9 (and 2.0 part 5, where it differs).
 //!
-//! [`lexer`] → [`parser`] → [`ast`]; [`equalities`] reads out of the tree which observables a pattern names.
+//! `lexer` → `parser` → [`ast`]; [`equalities()`] reads out of the tree which observables a pattern names.
 pub mod ast;
 mod equalities;
 mod lexer;

@@ -31,7 +31,7 @@ impl Envelope {
         if self.objects.as_ref().is_some_and(|objects| !objects.is_array()) {
             return Some(("objects", "wrong-type", "expected an array of objects".into()));
         }
-        // An array of objects without an envelope around it has no type; with one it is a TAXII envelope.
+        // A TAXII envelope has no type.
         if self.ty.as_ref().is_some_and(|ty| ty != "bundle") {
             return Some(("type", "wrong-type", "a package with `objects` is of type bundle".into()));
         }
