@@ -30,7 +30,13 @@ mod tests {
     /// Values that Apache Kafka's own test of its `murmur2` states.
     #[test]
     fn keys_hash_as_in_kafka() {
-        for (key, hash) in [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536), ("a-little-bit-longer-string", -1_486_304_829), ("abc", 479_470_107)] {
+        for (key, hash) in [
+            ("21", -973_932_308),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("abc", 479_470_107),
+        ] {
             assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
         }
     }

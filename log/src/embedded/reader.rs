@@ -45,8 +45,12 @@ impl EmbeddedReader {
             if position.loaded.is_empty()
                 && let Some(chunk) = self.store.chunk(&position.partition, position.next)?
             {
-                let records = frame::records(&chunk.bytes, &chunk.topic, position.partition.partition, chunk.base, chunk.count, chunk.timestamp);
-                let damaged = || LogError::Fatal { what: "read the embedded log", message: format!("{} offset {} is damaged", position.partition, chunk.base) };
+                let records =
+                    frame::records(&chunk.bytes, &chunk.topic, position.partition.partition, chunk.base, chunk.count, chunk.timestamp);
+                let damaged = || LogError::Fatal {
+                    what: "read the embedded log",
+                    message: format!("{} offset {} is damaged", position.partition, chunk.base),
+                };
                 position.loaded.extend(records.ok_or_else(damaged)?.into_iter().filter(|record| record.offset.0 >= position.next));
             }
             while taken < max

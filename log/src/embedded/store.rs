@@ -271,7 +271,13 @@ impl Inner {
 
     fn begin_segment(&mut self, directory: &Path, number: u64) -> Result<(), LogError> {
         let beginning = failed("begin a segment of the embedded log");
-        let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(segment_path(directory, number)).map_err(&beginning)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .read(true)
+            .write(true)
+            .open(segment_path(directory, number))
+            .map_err(&beginning)?;
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(&beginning)?;
         self.segments.insert(number, Arc::new(file));
         self.current = (number, 0);
@@ -294,7 +300,8 @@ impl Inner {
             return Err(LogError::Fatal { what: "write the embedded log", message: "no segment is open".into() });
         };
         // What a write left behind that failed half-way is written over.
-        let written = write_frame(&file, at, kind, options.sync, body).map_err(failed("write the embedded log; free space in its directory"))?;
+        let written =
+            write_frame(&file, at, kind, options.sync, body).map_err(failed("write the embedded log; free space in its directory"))?;
         self.current.1 = at + written;
         Ok(at + HEADER as u64)
     }
@@ -413,7 +420,8 @@ impl Inner {
                 let timestamp = cursor.u64()? as i64;
                 self.last_timestamp = self.last_timestamp.max(timestamp);
                 while !cursor.is_empty() {
-                    let (topic, partition, base, count, bytes) = (cursor.u32()?, cursor.u32()?, cursor.u64()?, cursor.u32()?, cursor.u32()?);
+                    let (topic, partition, base, count, bytes) =
+                        (cursor.u32()?, cursor.u32()?, cursor.u64()?, cursor.u32()?, cursor.u32()?);
                     let at = body_at + cursor.at() as u64;
                     cursor.bytes(bytes as usize)?;
                     self.add_chunk(topic as usize, partition as usize, Chunk { base: base as i64, count, segment, at, bytes, timestamp });

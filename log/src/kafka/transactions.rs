@@ -1,0 +1,164 @@
+//! Writes transactions.
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
+
+use super::Cluster;
+use super::context::Deliveries;
+use super::failure::{failed, is_fencing};
+use super::writer::{STEP, enqueue};
+use crate::error::LogError;
+use crate::record::NewRecord;
+use crate::traits::TransactionalWriter;
+
+/// How long one call of librdkafka may block; it is called again after it.
+const CALL: Duration = Duration::from_secs(1);
+/// What dropping a writer may cost.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+pub(super) struct KafkaTransactions {
+    cluster: Arc<Cluster>,
+    producer: BaseProducer<Deliveries>,
+    id: String,
+    open: bool,
+}
+
+impl KafkaTransactions {
+    pub(super) fn take_over(cluster: Arc<Cluster>, id: &str) -> Result<Self, LogError> {
+        let mut config = cluster.options.producer()?;
+        config.set("transactional.id", id);
+        config.set("transaction.timeout.ms", cluster.options.transaction_timeout.as_millis().to_string());
+        let producer: BaseProducer<Deliveries> =
+            config.create_with_context(Deliveries::default()).map_err(|error| failed("set up the Kafka client", &error))?;
+        let writer = Self { cluster, producer, id: id.to_owned(), open: false };
+        // While the older holder's transaction is being wound up the coordinator says "concurrent transactions": a matter of moments.
+        let deadline = Instant::now() + writer.cluster.timeout().max(CALL);
+        loop {
+            match writer.producer.init_transactions(CALL) {
+                Ok(()) => return Ok(writer),
+                Err(error) => match writer.told("take over a transactional id", &error) {
+                    failure @ LogError::Retriable { .. } if Instant::now() >= deadline => return Err(failure),
+                    LogError::Retriable { .. } => writer.producer.poll(STEP),
+                    lasting => return Err(lasting),
+                },
+            }
+        }
+    }
+
+    /// The error in the log's terms; whatever librdkafka calls it, a fenced producer is fenced.
+    fn told(&self, what: &'static str, error: &KafkaError) -> LogError {
+        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
+        if [fatal, error.rdkafka_error_code()].into_iter().flatten().any(is_fencing) {
+            return LogError::Fenced { id: self.id.clone() };
+        }
+        match error.rdkafka_error_code() {
+            // A transaction that has failed refuses everything but its end.
+            Some(RDKafkaErrorCode::State) if fatal.is_none() => LogError::Retriable { what, message: error.to_string() },
+            _ => failed(what, error),
+        }
+    }
+
+    /// Waits until librdkafka holds no record of ours.
+    fn drain(&self, deadline: Option<Instant>) {
+        while self.producer.in_flight_count() > 0 && deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            self.producer.poll(STEP);
+        }
+        self.producer.poll(Duration::ZERO);
+    }
+
+    fn drop_transaction(&mut self, deadline: Option<Instant>) -> Result<(), LogError> {
+        if !self.open {
+            return Ok(());
+        }
+        // Not those in flight: a hole in their sequence would cost the producer its identity.
+        self.producer.purge(PurgeConfig::default().queue());
+        self.drain(deadline);
+        loop {
+            match self.producer.abort_transaction(CALL) {
+                Ok(()) => break,
+                Err(error) => match self.told("abort a transaction on Kafka", &error) {
+                    LogError::Retriable { .. } if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+                        self.producer.poll(STEP);
+                    }
+                    lasting => return Err(lasting),
+                },
+            }
+        }
+        self.open = false;
+        self.producer.poll(Duration::ZERO);
+        // Whatever was not delivered belonged to what has been dropped.
+        let _ = self.producer.context().take();
+        Ok(())
+    }
+}
+
+impl TransactionalWriter for KafkaTransactions {
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.producer.begin_transaction().map_err(|error| self.told("begin a transaction on Kafka", &error))?;
+        self.open = true;
+        Ok(())
+    }
+
+    fn send(&mut self, record: NewRecord) -> Result<(), LogError> {
+        enqueue(&self.cluster, &self.producer, &record).map_err(|failure| match self.producer.client().fatal_error() {
+            Some((code, _)) if is_fencing(code) => LogError::Fenced { id: self.id.clone() },
+            _ => failure,
+        })
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        const COMMITTING: &str = "commit a transaction on Kafka";
+        // `commit_transaction` looks at its queue every 100 ms: we empty it first.
+        self.drain(None);
+        if let Some(failure) = self.producer.context().take() {
+            if self.producer.client().fatal_error().is_some_and(|(code, _)| is_fencing(code)) {
+                return Err(LogError::Fenced { id: self.id.clone() });
+            }
+            self.drop_transaction(None)?;
+            return Err(failure);
+        }
+        loop {
+            let Err(error) = self.producer.commit_transaction(rdkafka::util::Timeout::Never) else {
+                self.open = false;
+                return Ok(());
+            };
+            let failure = self.told(COMMITTING, &error);
+            match &error {
+                KafkaError::Transaction(cause) if cause.txn_requires_abort() && !cause.is_fatal() => {
+                    self.drop_transaction(None)?;
+                    return Err(if matches!(failure, LogError::Fenced { .. }) {
+                        failure
+                    } else {
+                        LogError::Retriable { what: COMMITTING, message: error.to_string() }
+                    });
+                }
+                // The outcome is open until the coordinator has answered: asked again, it tells.
+                KafkaError::Transaction(cause) if cause.is_retriable() => thread::sleep(STEP),
+                _ => {
+                    return Err(match failure {
+                        LogError::Retriable { what, message } => LogError::Fatal { what, message },
+                        lasting => lasting,
+                    });
+                }
+            }
+        }
+    }
+
+    fn abort(&mut self) -> Result<(), LogError> {
+        self.drop_transaction(None)
+    }
+}
+
+impl Drop for KafkaTransactions {
+    /// An open transaction would hold up every reader until the broker drops it.
+    fn drop(&mut self) {
+        if self.open
+            && let Err(error) = self.drop_transaction(Some(Instant::now() + FAREWELL))
+        {
+            tracing::warn!(%error, id = self.id, "a transaction is left to the broker's time-out");
+        }
+    }
+}

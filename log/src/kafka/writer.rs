@@ -1,0 +1,80 @@
+//! Writes acknowledged records.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use super::Cluster;
+use super::context::Deliveries;
+use super::failure::{failed, of_record};
+use crate::error::LogError;
+use crate::partitioner::partition_of;
+use crate::record::NewRecord;
+use crate::traits::LogWriter;
+
+/// How long one look at librdkafka's queue lasts: short, for a commit waits for the last of these.
+pub(super) const STEP: Duration = Duration::from_millis(1);
+
+/// Hands a record to librdkafka; waits while its queue is full.
+pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, record: &NewRecord) -> Result<(), LogError> {
+    let count = cluster.partitions(&record.topic)?;
+    let partition = record.partition.unwrap_or_else(|| record.key.as_ref().map_or(0, |key| partition_of(key, count)));
+    if !(0..count).contains(&partition) {
+        return Err(LogError::UnknownTopic(format!("{}:{partition}", record.topic)));
+    }
+    let bytes = record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len);
+    if bytes > cluster.options.record_bytes {
+        return Err(LogError::TooLarge { topic: record.topic.to_string(), bytes });
+    }
+    let mut sending = BaseRecord::<[u8], [u8]>::to(&record.topic).partition(partition);
+    sending.key = record.key.as_deref();
+    sending.payload = record.value.as_deref();
+    if !record.headers.0.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(record.headers.0.len());
+        let put = |headers: OwnedHeaders, (name, value): &(Arc<str>, Bytes)| headers.insert(Header { key: name, value: Some(&value[..]) });
+        sending = sending.headers(record.headers.0.iter().fold(headers, put));
+    }
+    loop {
+        match producer.send(sending) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                sending = back;
+                producer.poll(STEP);
+            }
+            Err((error, _)) => return Err(of_record(&record.topic, bytes, &error)),
+        }
+    }
+}
+
+pub(super) struct KafkaWriter {
+    cluster: Arc<Cluster>,
+    producer: BaseProducer<Deliveries>,
+}
+
+impl KafkaWriter {
+    pub(super) fn new(cluster: Arc<Cluster>) -> Result<Self, LogError> {
+        let producer = cluster.options.producer()?.create_with_context(Deliveries::default());
+        Ok(Self { producer: producer.map_err(|error| failed("set up the Kafka client", &error))?, cluster })
+    }
+}
+
+impl LogWriter for KafkaWriter {
+    fn send(&mut self, record: NewRecord) -> Result<(), LogError> {
+        enqueue(&self.cluster, &self.producer, &record)
+    }
+
+    fn flush(&mut self) -> Result<(), LogError> {
+        // Ends: librdkafka gives every record up after `message.timeout.ms` (5 minutes).
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(STEP);
+        }
+        self.producer.poll(Duration::ZERO);
+        match self.producer.context().take() {
+            None => Ok(()),
+            Some(failure) => Err(failure),
+        }
+    }
+}
