@@ -4,12 +4,14 @@
 //! workers and of the order in which their messages arrive (invariant I4).
 use std::collections::BTreeMap;
 
+use differential_dataflow::VecCollection;
 use timely::ExchangeData;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::vec::delay::Delay as _;
 
 use crate::epoch::Epoch;
 
@@ -21,6 +23,13 @@ pub type Flow<'scope, D> = Stream<'scope, Time, Vec<D>>;
 
 /// A differential update.
 pub type Update<D> = (D, Time, isize);
+
+/// The updates of a collection, each in a message of its own epoch, as [`ByEpoch`] wants them. Differential's operators put the updates of several
+/// epochs into one message, stamped with the earliest, when they have several to do at once: acting on the message's time would move an output to
+/// another epoch, and behind a lane's gate it would be lost.
+pub fn updates_in_time<D: Clone + 'static>(collection: VecCollection<'_, Time, D, isize>) -> Flow<'_, Update<D>> {
+    collection.inner.delay(|(_data, time, _diff), _message_time| *time)
+}
 
 /// Operators that act on completed epochs.
 pub trait ByEpoch<'scope, D> {
@@ -111,4 +120,40 @@ where
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::{Arc, Mutex};
+
+    use differential_dataflow::input::Input as _;
+
+    use super::*;
+
+    #[test]
+    fn i4_updates_of_several_epochs_at_once_are_acted_on_each_in_its_own() {
+        let acted = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&acted);
+        timely::execute_directly(move |worker| {
+            let mut input = worker.dataflow::<Time, _, _>(|scope| {
+                let (input, numbers) = scope.new_collection::<u64, isize>();
+                updates_in_time(numbers.consolidate()).by_epoch_here(
+                    "Test",
+                    Epoch(0),
+                    |_: &mut Vec<()>| {},
+                    move |epoch, updates, _| told.lock().unwrap().extend(updates.into_iter().map(|(_, time, _)| (epoch.0, time))),
+                );
+                input
+            });
+            // The worker takes no step between the epochs, as when it is behind.
+            for epoch in 1..=5 {
+                input.advance_to(epoch);
+                input.insert(epoch);
+            }
+            input.advance_to(6);
+            input.flush();
+        });
+        assert_eq!(*acted.lock().unwrap(), [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
+    }
 }

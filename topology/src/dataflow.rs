@@ -10,7 +10,7 @@ use timely::dataflow::operators::probe::Handle as Probe;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Input, OkErr, Probe as _};
 
-use crate::by_epoch::{Flow, Time};
+use crate::by_epoch::{Flow, Time, updates_in_time};
 use crate::epoch::Epoch;
 use crate::events::enrich::{EnrichMessage, enrich};
 use crate::events::parse::{ParsedEvent, events};
@@ -117,20 +117,17 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
 
     // Observed data ⋈ objects.
     let observed = observed_links(changes.objects, changes.observations);
-    let observed_rows = observed_rows(changes.observed.concat(observed.clone().inner.map(link_message)), resume, emitter.clone());
-    let observed_index = observed.inner.flat_map(|(link, _time, diff)| {
+    let observed_rows = observed_rows(changes.observed.concat(updates_in_time(observed.clone()).map(link_message)), resume, emitter.clone());
+    let observed_index = updates_in_time(observed).flat_map(|(link, _time, diff)| {
         let held = IndexLink { observable: link.observable, entity: link.observed, role: sightline_schemas::Role::Observed, seen: link.seen };
         [IndexMessage::Link(held, diff)]
     });
 
     // Relations ⋈ both ends.
     let joined = join_ends(changes.relations, changes.present);
-    let relation_rows = relation_rows(joined.relations.inner, resume, emitter.clone(), Rc::clone(&documents));
+    let relation_rows = relation_rows(updates_in_time(joined.relations), resume, emitter.clone(), Rc::clone(&documents));
     let unresolved = report_unresolved(
-        joined
-            .waiting
-            .consolidate()
-            .inner
+        updates_in_time(joined.waiting.consolidate())
             .map(|(fact, _time, diff)| WaitingMessage::Update(fact, diff))
             .concat(ticks.clone().map(|(worker, tick)| WaitingMessage::Tick(worker, tick))),
         resume,

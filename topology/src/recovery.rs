@@ -49,6 +49,17 @@ pub enum RecoveryError {
         /// The journal's first epoch.
         first: Epoch,
     },
+    /// Epochs are known that the journal does not hold: it was deleted or made anew under a cell that lives.
+    #[error(
+        "the journal ends at epoch {}, but epoch {} was committed; restore the journal topic, or remove the cell's journal, progress and state together \
+         and ingest again", head.0, known.0
+    )]
+    JournalLost {
+        /// The journal's last epoch, 0 if it is empty.
+        head: Epoch,
+        /// The newest that the lanes or the snapshot know.
+        known: Epoch,
+    },
     /// The state was made by other code or settings, and epochs wait to be replayed: the replay would mix both.
     #[error(
         "the journal holds {pending} epochs that were under way when version {was} stopped; start that version once more and stop it with SIGTERM, \
@@ -112,6 +123,11 @@ pub fn recover(log: &dyn Log, topics: &Topics, settings: &TopologySettings, dire
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
     if entries.first().is_some_and(|first| first.epoch > resume.next()) {
         return Err(RecoveryError::Gap { path: directory.to_owned(), first: entries[0].epoch });
+    }
+    // A journal is trimmed, but never to nothing: minting again from a number that lanes have committed would drop the new outputs as old ones.
+    let (head, known) = (entries.last().map_or(Epoch(0), |entry| entry.epoch), gate.max(resume));
+    if head < known {
+        return Err(RecoveryError::JournalLost { head, known });
     }
     entries.retain(|entry| entry.epoch > resume);
     if let Some(manifest) = &manifest

@@ -25,6 +25,7 @@ use crate::output::Emitter;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::settings::TopologySettings;
 use crate::source::{InputTopic, Raw};
+use crate::state::pace::Pace;
 use crate::state::snapshot::{SnapshotSender, Snapshots};
 use crate::worker::{self, Feed};
 
@@ -158,6 +159,7 @@ impl Engine {
         let encoder = register(&*registry, &topics)?;
         let recovered = recover(&*log, &topics, &settings, &state_dir, workers)?;
         let Recovered { journal, entries, mut lanes, former, resume, tables, documents, snapshots, snapshot_sender } = recovered;
+        snapshot_sender.trim_journal(Arc::clone(&log), topics.clone());
         let senders = lanes.take_senders();
         let shared = Arc::new(Shared {
             head: AtomicU64::new(entries.last().map_or(resume, |entry| entry.epoch).0),
@@ -331,30 +333,30 @@ impl Source {
     }
 
     fn replay_and_mint(&mut self) -> Result<(), EngineError> {
+        let mut pace = Pace::new(Duration::from_millis(self.settings.snapshots.interval_ms));
         for entry in std::mem::take(&mut self.entries) {
             let records = self.former.replay(&entry)?;
-            self.feed(&entry, records, false)?;
+            let snapshot = pace.is_due(&entry);
+            self.feed(&entry, records, snapshot)?;
+            if snapshot {
+                self.begin_snapshot(&entry);
+            }
         }
         let targets = match self.input {
             InputMode::Follow => None,
             InputMode::Drain => Some(self.ends()?),
         };
-        let mut snapshot_at = Instant::now();
         let mut published_at = Instant::now();
-        let mut changed = false;
         loop {
             let drained = targets.as_ref().is_some_and(|targets| self.has_reached(targets));
             let last = drained || self.shared.stop.load(Ordering::SeqCst);
             let formed = if last { self.former.form_last(drained)? } else { self.former.form()? };
-            changed |= formed.entry.records > 0;
-            let snapshot = last || (changed && snapshot_at.elapsed().as_millis() >= u128::from(self.settings.snapshots.interval_ms));
+            let snapshot = pace.is_due(&formed.entry) || last;
             // I1: the journal first.
             self.journal.append(&formed.entry)?;
             self.feed(&formed.entry, formed.records, snapshot)?;
             if snapshot {
-                let positions = self.former.positions().into_iter().map(|(at, offset)| (at.topic.to_string(), at.partition, offset.0)).collect();
-                self.snapshots.begin(formed.entry.epoch, formed.entry.wall, positions);
-                (changed, snapshot_at) = (false, Instant::now());
+                self.begin_snapshot(&formed.entry);
             }
             if last || published_at.elapsed() >= PUBLISH {
                 published_at = Instant::now();
@@ -367,6 +369,11 @@ impl Source {
                 return Ok(());
             }
         }
+    }
+
+    fn begin_snapshot(&self, entry: &JournalEntry) {
+        let positions = self.former.positions().into_iter().map(|(at, offset)| (at.topic.to_string(), at.partition, offset.0)).collect();
+        self.snapshots.begin(entry.epoch, entry.wall, positions);
     }
 
     /// The ends of all inputs, now.

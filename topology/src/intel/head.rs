@@ -208,3 +208,81 @@ impl RelationFact {
         self.doc.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::source::InputTopic;
+
+    fn claim(feed: u8, modified: i64, newest: i64, content: u8, offset: i64) -> Claim {
+        let hash = ContentHash::of(&[content]);
+        Claim {
+            feed: FeedId::new(&format!("feed-{feed}")).unwrap(),
+            revoked: content == 0,
+            modified: Some(Micros(modified)),
+            package: PackageRank { newest: Some(Micros(newest)), hash: ContentHash::of(&[content, newest as u8]) },
+            hash,
+            doc: postcard::from_bytes(&postcard::to_allocvec(&(u64::from(content), 1u32, 0u8)).unwrap()).unwrap(),
+            valid_from: None,
+            valid_until: None,
+            origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset },
+        }
+    }
+
+    fn claims() -> impl Strategy<Value = Vec<Claim>> {
+        proptest::collection::vec((0u8..4, 0i64..3, 0i64..3, 0u8..4), 0..12)
+            .prop_map(|all| all.into_iter().map(|(feed, modified, newest, content)| claim(feed, modified, newest, content, 0)).collect())
+    }
+
+    fn head_of(claims: impl IntoIterator<Item = Claim>) -> Head {
+        let mut head = Head::default();
+        for claim in claims {
+            head.assert(claim);
+        }
+        head
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_takes_no_part(claims in claims(), seed in any::<u64>()) {
+            let forward = head_of(claims.clone());
+            let mut shuffled = claims;
+            let mut state = seed | 1;
+            for at in (1..shuffled.len()).rev() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                shuffled.swap(at, (state >> 33) as usize % (at + 1));
+            }
+            let other = head_of(shuffled);
+            prop_assert_eq!(forward.winner().map(|claim| claim.hash), other.winner().map(|claim| claim.hash));
+            prop_assert_eq!(forward.sources(), other.sources());
+        }
+
+        #[test]
+        fn withdrawing_a_feed_leaves_what_the_others_say(claims in claims()) {
+            let feed = FeedId::new("feed-1").unwrap();
+            let mut all = head_of(claims.clone());
+            all.withdraw(feed);
+            let others = head_of(claims.into_iter().filter(|claim| claim.feed != feed));
+            prop_assert_eq!(all, others);
+        }
+    }
+
+    #[test]
+    fn at_the_same_modified_the_later_package_wins_and_then_the_content() {
+        let silent_change = head_of([claim(1, 5, 9, 2, 0), claim(2, 5, 8, 3, 1)]);
+        assert_eq!(silent_change.winner().unwrap().hash, ContentHash::of(&[2]));
+        let newer = head_of([claim(1, 5, 9, 2, 0), claim(2, 6, 1, 3, 1)]);
+        assert_eq!(newer.winner().unwrap().hash, ContentHash::of(&[3]));
+    }
+
+    #[test]
+    fn validity_is_from_inclusive_until_exclusive() {
+        let mut claim = claim(1, 1, 1, 1, 0);
+        (claim.valid_from, claim.valid_until) = (Some(Micros(10)), Some(Micros(20)));
+        assert_eq!([9, 10, 19, 20].map(|at| claim.is_active(Micros(at))), [false, true, true, false]);
+        assert_eq!([9, 10, 20].map(|at| claim.next_change(Micros(at))), [Some(Micros(10)), Some(Micros(20)), None]);
+    }
+}
