@@ -100,6 +100,8 @@ pub trait TransactionalWriter: Send {
     fn send(&mut self, record: NewRecord) -> Result<(), LogError>;
 
     /// Makes the transaction visible; returns when it is durable. Waits as long as it takes: giving up half-way would leave the outcome unknown.
+    /// On Kafka readers and [`Log::range`] see it a moment later, when its markers are written; who must know waits for [`Log::transactional`],
+    /// which returns when nothing of the older holder is pending.
     fn commit(&mut self) -> Result<(), LogError>;
 
     /// Drops the transaction.

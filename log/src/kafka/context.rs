@@ -1,4 +1,5 @@
 //! What librdkafka calls back.
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -33,13 +34,24 @@ impl ClientContext for Quiet {
 }
 impl ConsumerContext for Quiet {}
 
-/// Keeps the first record that was not delivered.
+/// Keeps the first record of the present transaction that was not delivered. Reports of an older one may come late: they are of no matter.
 #[derive(Default)]
 pub(super) struct Deliveries {
     first: Mutex<Option<LogError>>,
+    /// Transactions begun; goes along with each record.
+    transaction: AtomicUsize,
 }
 
 impl Deliveries {
+    pub(super) fn begin(&self) {
+        self.transaction.fetch_add(1, Ordering::Relaxed);
+        let _ = self.take();
+    }
+
+    pub(super) fn transaction(&self) -> usize {
+        self.transaction.load(Ordering::Relaxed)
+    }
+
     pub(super) fn take(&self) -> Option<LogError> {
         self.first.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -55,10 +67,12 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, record)) = result {
+    fn delivery(&self, result: &DeliveryResult<'_>, transaction: usize) {
+        if let Err((error, record)) = result
+            && transaction == self.transaction()
+        {
             let bytes = record.key_len() + record.payload_len();
             let error = failure::of_record(record.topic(), bytes, error);
             self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);

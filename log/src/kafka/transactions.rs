@@ -1,21 +1,22 @@
 //! Writes transactions.
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, Producer as _, PurgeConfig};
+use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::Cluster;
 use super::context::Deliveries;
 use super::failure::{failed, is_fencing};
-use super::writer::{STEP, enqueue};
+use super::writer::{enqueue, step};
 use crate::error::LogError;
 use crate::record::NewRecord;
 use crate::traits::TransactionalWriter;
 
 /// How long one call of librdkafka may block; it is called again after it.
 const CALL: Duration = Duration::from_secs(1);
+/// How long an abort waits before it serves its queue again: librdkafka waits for reports that only we can take.
+const SOON: Duration = Duration::from_millis(50);
 /// What dropping a writer may cost.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -41,7 +42,7 @@ impl KafkaTransactions {
                 Ok(()) => return Ok(writer),
                 Err(error) => match writer.told("take over a transactional id", &error) {
                     failure @ LogError::Retriable { .. } if Instant::now() >= deadline => return Err(failure),
-                    LogError::Retriable { .. } => writer.producer.poll(STEP),
+                    LogError::Retriable { .. } => step(&writer.producer),
                     lasting => return Err(lasting),
                 },
             }
@@ -64,7 +65,7 @@ impl KafkaTransactions {
     /// Waits until librdkafka holds no record of ours.
     fn drain(&self, deadline: Option<Instant>) {
         while self.producer.in_flight_count() > 0 && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            self.producer.poll(STEP);
+            step(&self.producer);
         }
         self.producer.poll(Duration::ZERO);
     }
@@ -73,15 +74,15 @@ impl KafkaTransactions {
         if !self.open {
             return Ok(());
         }
-        // Not those in flight: a hole in their sequence would cost the producer its identity.
-        self.producer.purge(PurgeConfig::default().queue());
-        self.drain(deadline);
+        // librdkafka drops what is still queued and renews the producer's epoch after it; what can go out soon is cheaper sent. It must not be
+        // purged from here: the hole in the sequence would stall the next transaction for ever.
+        self.drain(Some(Instant::now() + SOON));
         loop {
-            match self.producer.abort_transaction(CALL) {
+            match self.producer.abort_transaction(SOON) {
                 Ok(()) => break,
                 Err(error) => match self.told("abort a transaction on Kafka", &error) {
                     LogError::Retriable { .. } if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
-                        self.producer.poll(STEP);
+                        step(&self.producer);
                     }
                     lasting => return Err(lasting),
                 },
@@ -98,6 +99,7 @@ impl KafkaTransactions {
 impl TransactionalWriter for KafkaTransactions {
     fn begin(&mut self) -> Result<(), LogError> {
         self.producer.begin_transaction().map_err(|error| self.told("begin a transaction on Kafka", &error))?;
+        self.producer.context().begin();
         self.open = true;
         Ok(())
     }
@@ -136,7 +138,7 @@ impl TransactionalWriter for KafkaTransactions {
                     });
                 }
                 // The outcome is open until the coordinator has answered: asked again, it tells.
-                KafkaError::Transaction(cause) if cause.is_retriable() => thread::sleep(STEP),
+                KafkaError::Transaction(cause) if cause.is_retriable() => step(&self.producer),
                 _ => {
                     return Err(match failure {
                         LogError::Retriable { what, message } => LogError::Fatal { what, message },

@@ -16,7 +16,13 @@ use crate::record::NewRecord;
 use crate::traits::LogWriter;
 
 /// How long one look at librdkafka's queue lasts: short, for a commit waits for the last of these.
-pub(super) const STEP: Duration = Duration::from_millis(1);
+const STEP: Duration = Duration::from_micros(500);
+
+/// Takes a report, if there is one, and rests. Polling for a millisecond would spin: what is left of it rounds to none.
+pub(super) fn step(producer: &BaseProducer<Deliveries>) {
+    producer.poll(Duration::ZERO);
+    std::thread::sleep(STEP);
+}
 
 /// Hands a record to librdkafka; waits while its queue is full.
 pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, record: &NewRecord) -> Result<(), LogError> {
@@ -29,7 +35,7 @@ pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, re
     if bytes > cluster.options.record_bytes {
         return Err(LogError::TooLarge { topic: record.topic.to_string(), bytes });
     }
-    let mut sending = BaseRecord::<[u8], [u8]>::to(&record.topic).partition(partition);
+    let mut sending = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&record.topic, producer.context().transaction()).partition(partition);
     sending.key = record.key.as_deref();
     sending.payload = record.value.as_deref();
     if !record.headers.0.is_empty() {
@@ -42,7 +48,7 @@ pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, re
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                 sending = back;
-                producer.poll(STEP);
+                step(producer);
             }
             Err((error, _)) => return Err(of_record(&record.topic, bytes, &error)),
         }
@@ -69,7 +75,7 @@ impl LogWriter for KafkaWriter {
     fn flush(&mut self) -> Result<(), LogError> {
         // Ends: librdkafka gives every record up after `message.timeout.ms` (5 minutes).
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(STEP);
+            step(&self.producer);
         }
         self.producer.poll(Duration::ZERO);
         match self.producer.context().take() {

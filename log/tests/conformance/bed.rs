@@ -89,6 +89,20 @@ impl Bed {
         texts(&self.read_all(&[TopicPartition::new(topic, partition)]))
     }
 
+    /// Asserts what a partition holds. Kafka writes the markers of a transaction after it has answered the commit, so that readers see it a
+    /// moment later; what has not come by the deadline has not been committed.
+    pub fn assert_holds(&self, topic: &str, partition: i32, expected: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let values = self.values(topic, partition);
+            if values == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{topic}:{partition} holds {values:?}, not {expected:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn write(&self, records: impl IntoIterator<Item = NewRecord>) {
         let mut writer = self.log.writer().unwrap();
         records.into_iter().for_each(|record| writer.send(record).unwrap());
