@@ -34,6 +34,16 @@ impl Embedded {
     pub fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self, LogError> {
         Ok(Self { store: Arc::new(Store::open(directory, options)?) })
     }
+
+    /// A log in a new directory for temporary files, without waiting for the disk: for what lasts as long as one command. The directory goes with
+    /// the last clone; after a kill it stays.
+    ///
+    /// # Errors
+    /// [`LogError::Fatal`] when no directory can be made.
+    pub fn temporary() -> Result<Self, LogError> {
+        let options = EmbeddedOptions { sync: false, ..EmbeddedOptions::default() };
+        Ok(Self { store: Arc::new(Store::temporary(options)?) })
+    }
 }
 
 impl Log for Embedded {

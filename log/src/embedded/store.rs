@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use tempfile::TempDir;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::frame::{self, CHUNK_HEADER, Cursor, HEADER, Kind};
@@ -42,6 +43,8 @@ pub(super) struct Store {
     options: EmbeddedOptions,
     inner: Mutex<Inner>,
     committed: Condvar,
+    /// Removed with the log, where it is a temporary one.
+    _temporary: Option<TempDir>,
     /// Held as long as the log is open; the system gives it back when the process ends, however it ends.
     _lock: File,
 }
@@ -125,7 +128,21 @@ impl Store {
         if numbers.is_empty() {
             inner.begin_segment(directory, 0)?;
         }
-        Ok(Self { directory: directory.to_owned(), options, inner: Mutex::new(inner), committed: Condvar::new(), _lock: lock })
+        Ok(Self {
+            directory: directory.to_owned(),
+            options,
+            inner: Mutex::new(inner),
+            committed: Condvar::new(),
+            _temporary: None,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn temporary(options: EmbeddedOptions) -> Result<Self, LogError> {
+        let directory =
+            tempfile::Builder::new().prefix("sightline-log-").tempdir().map_err(failed("make a temporary directory; set TMPDIR"))?;
+        let store = Self::open(directory.path(), options)?;
+        Ok(Self { _temporary: Some(directory), ..store })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -386,7 +403,7 @@ impl Inner {
                     }
                     at += (HEADER + body.len()) as u64;
                 }
-                None if is_last => {
+                None if is_last && !holds_frame(&file, at + 1, length).map_err(&loading)? => {
                     tracing::warn!(path = %path.display(), at, "cutting off a transaction that was being written when the process ended");
                     file.set_len(at).map_err(&loading)?;
                     break;
@@ -466,6 +483,38 @@ fn write_frame(
         file.sync_data()?;
     }
     Ok(HEADER as u64 + length)
+}
+
+/// Whether a whole frame lies somewhere in a stretch of a segment: then what is before it was not torn by a crash, for nothing is written after that.
+fn holds_frame(file: &File, from: u64, to: u64) -> io::Result<bool> {
+    const WINDOW: usize = 1 << 20;
+    let mut window = vec![0; WINDOW];
+    let mut at = from;
+    while at + HEADER as u64 <= to {
+        let bytes = &mut window[..WINDOW.min((to - at) as usize)];
+        file.read_exact_at(bytes, at)?;
+        for found in
+            bytes.windows(frame::MAGIC.len()).enumerate().filter(|(_, four)| four == frame::MAGIC).map(|(index, _)| at + index as u64)
+        {
+            let mut reader = io::BufReader::new(FromHere(file, found));
+            if read_frame(&mut reader, to - found)?.is_some() {
+                return Ok(true);
+            }
+        }
+        // Windows overlap, or a mark across two would be missed.
+        at += (bytes.len() - (HEADER - 1)) as u64;
+    }
+    Ok(false)
+}
+
+/// Reads a file from a position on, leaving the file's own alone.
+struct FromHere<'f>(&'f File, u64);
+impl Read for FromHere<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read_at(into, self.1)?;
+        self.1 += read as u64;
+        Ok(read)
+    }
 }
 
 /// The next frame; none if it is not whole.
