@@ -1,7 +1,6 @@
 //! A log to try claims on.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
@@ -26,6 +25,8 @@ impl Bed {
 
     #[cfg(feature = "kafka")]
     pub fn kafka() -> Option<Self> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        use std::time::{SystemTime, UNIX_EPOCH};
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let Ok(bootstrap) = std::env::var("SIGHTLINE_KAFKA") else {
             eprintln!("skipped: SIGHTLINE_KAFKA names no broker");

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_log::{CleanUp, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec};
 
-use crate::bed::{Bed, open_embedded, record};
+use crate::bed::{open_embedded, record};
 
 const DIRECTORY: &str = "SIGHTLINE_LOG_TEST_DIRECTORY";
 const TOPICS: [&str; 2] = ["one", "two"];
@@ -128,7 +128,7 @@ fn a_second_process_is_refused() {
 #[cfg(feature = "kafka")]
 mod on_kafka {
     use super::*;
-    use crate::bed::open_kafka;
+    use crate::bed::{Bed, open_kafka};
 
     const NAME: &str = "SIGHTLINE_LOG_TEST_TOPIC";
 
