@@ -117,9 +117,11 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
 
     // Observed data ⋈ objects.
     let observed = observed_links(changes.objects, changes.observations);
-    let observed_rows = observed_rows(changes.observed.concat(updates_in_time(observed.clone()).map(link_message)), resume, emitter.clone());
+    let observed_rows =
+        observed_rows(changes.observed.concat(updates_in_time(observed.clone()).map(link_message)), resume, emitter.clone());
     let observed_index = updates_in_time(observed).flat_map(|(link, _time, diff)| {
-        let held = IndexLink { observable: link.observable, entity: link.observed, role: sightline_schemas::Role::Observed, seen: link.seen };
+        let held =
+            IndexLink { observable: link.observable, entity: link.observed, role: sightline_schemas::Role::Observed, seen: link.seen };
         [IndexMessage::Link(held, diff)]
     });
 

@@ -141,7 +141,13 @@ fn route_of(key: &[u8]) -> u64 {
 
 /// Hands each complete epoch to the lanes of this worker: a lane is `vnode mod lanes`, its worker `lane mod workers`, so that a key
 /// always takes the same lane, whatever the number of workers.
-pub fn to_lanes<'scope>(messages: Flow<'scope, LaneMessage>, resume: Epoch, lanes: Vec<(u32, LaneSender)>, lane_count: u32, topics: &Topics) -> Flow<'scope, ()> {
+pub fn to_lanes<'scope>(
+    messages: Flow<'scope, LaneMessage>,
+    resume: Epoch,
+    lanes: Vec<(u32, LaneSender)>,
+    lane_count: u32,
+    topics: &Topics,
+) -> Flow<'scope, ()> {
     let names: HashMap<Target, Arc<str>> = RecordType::ALL
         .iter()
         .map(|ty| (target_of(*ty), Arc::from(ty.topic(topics))))
@@ -150,22 +156,28 @@ pub fn to_lanes<'scope>(messages: Flow<'scope, LaneMessage>, resume: Epoch, lane
     let topics = topics.clone();
     let lane_of = move |message: &LaneMessage| message.route() % u64::from(lane_count);
     let routes = lane_of.clone();
-    messages.by_epoch("Lanes", resume, routes_or_worker(routes), |_| {}, move |epoch, messages, _out| {
-        if epoch <= resume {
-            return;
-        }
-        let mut by_lane: HashMap<u64, Vec<Box<Emission>>> = HashMap::new();
-        for message in messages {
-            let lane = lane_of(&message);
-            if let LaneMessage::Emission(emission) = message {
-                by_lane.entry(lane).or_default().push(emission);
+    messages.by_epoch(
+        "Lanes",
+        resume,
+        routes_or_worker(routes),
+        |_| {},
+        move |epoch, messages, _out| {
+            if epoch <= resume {
+                return;
             }
-        }
-        for (lane, sender) in &lanes {
-            let emissions = by_lane.remove(&u64::from(*lane)).unwrap_or_default();
-            sender.send(epoch, ordered(emissions, epoch, &names, &topics));
-        }
-    })
+            let mut by_lane: HashMap<u64, Vec<Box<Emission>>> = HashMap::new();
+            for message in messages {
+                let lane = lane_of(&message);
+                if let LaneMessage::Emission(emission) = message {
+                    by_lane.entry(lane).or_default().push(emission);
+                }
+            }
+            for (lane, sender) in &lanes {
+                let emissions = by_lane.remove(&u64::from(*lane)).unwrap_or_default();
+                sender.send(epoch, ordered(emissions, epoch, &names, &topics));
+            }
+        },
+    )
 }
 
 fn routes_or_worker(lane_of: impl Fn(&LaneMessage) -> u64 + 'static) -> impl Fn(&LaneMessage) -> u64 + 'static {

@@ -108,7 +108,13 @@ fn fingerprint(settings: &TopologySettings) -> String {
 ///
 /// # Errors
 /// [`RecoveryError`].
-pub fn recover(log: &dyn Log, topics: &Topics, settings: &TopologySettings, directory: &Path, workers: usize) -> Result<Recovered, RecoveryError> {
+pub fn recover(
+    log: &dyn Log,
+    topics: &Topics,
+    settings: &TopologySettings,
+    directory: &Path,
+    workers: usize,
+) -> Result<Recovered, RecoveryError> {
     let failed = |source| RecoveryError::Directory { path: directory.to_owned(), source };
     std::fs::create_dir_all(directory).map_err(failed)?;
     // R1 to R3: nobody else writes from here on, so what is read is the truth.
@@ -177,7 +183,13 @@ fn newest_usable(directory: &Path, gate: Epoch) -> Result<(Option<Manifest>, Loa
     Ok((None, Vec::new()))
 }
 
-fn load(loaded: &Loaded, owned: impl Fn(u8) -> bool, worker: usize, wall: Micros, snapshots: SnapshotSender) -> Result<Tables, SegmentError> {
+fn load(
+    loaded: &Loaded,
+    owned: impl Fn(u8) -> bool,
+    worker: usize,
+    wall: Micros,
+    snapshots: SnapshotSender,
+) -> Result<Tables, SegmentError> {
     let mut tables = Tables {
         worker,
         heads: KeyedTable::default(),

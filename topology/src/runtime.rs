@@ -129,7 +129,13 @@ pub struct Engine {
 pub fn topic_specs(topics: &Topics, partitions: i32, replication: i32) -> Vec<TopicSpec> {
     const HOUR: i64 = 3_600_000;
     const DAY: i64 = 24 * HOUR;
-    let spec = |name: String, partitions: i32, clean_up: CleanUp, log_append_time: bool| TopicSpec { name, partitions, replication, clean_up, log_append_time };
+    let spec = |name: String, partitions: i32, clean_up: CleanUp, log_append_time: bool| TopicSpec {
+        name,
+        partitions,
+        replication,
+        clean_up,
+        log_append_time,
+    };
     let delete = |retention_ms: i64| CleanUp::Delete { retention_ms };
     vec![
         spec(topics.intel_in(), partitions, delete(14 * DAY), true),
@@ -185,9 +191,21 @@ impl Engine {
             })
             .collect();
         drop(senders);
-        let workers_thread = start_workers(parts, receivers, emitter, resume, lane_count, Arc::new(topics.clone()), settings.clone(), Arc::clone(&shared))?;
+        let workers_thread =
+            start_workers(parts, receivers, emitter, resume, lane_count, Arc::new(topics.clone()), settings.clone(), Arc::clone(&shared))?;
 
-        let source = Source { log, topics, settings, journal, entries, former, feeds, input, snapshots: snapshot_sender, shared: Arc::clone(&shared) };
+        let source = Source {
+            log,
+            topics,
+            settings,
+            journal,
+            entries,
+            former,
+            feeds,
+            input,
+            snapshots: snapshot_sender,
+            shared: Arc::clone(&shared),
+        };
         let epochs = spawn("epochs", move || source.run())?;
         Ok(Self { shared, epochs, workers: workers_thread, lanes, snapshots })
     }

@@ -31,38 +31,44 @@ impl EnrichMessage {
 
 /// Writes events with their matches, and one sighting a match.
 pub fn enrich<'scope>(messages: Flow<'scope, EnrichMessage>, resume: Epoch, emitter: Emitter) -> Flow<'scope, Emission> {
-    messages.by_epoch("Enrich", resume, EnrichMessage::route, |_| {}, move |_epoch, messages, out| {
-        let mut events = Vec::new();
-        let mut hits: BTreeMap<EventRef, Vec<Hit>> = BTreeMap::new();
-        for message in messages {
-            match message {
-                EnrichMessage::Event(event) => events.push(event),
-                EnrichMessage::Hit(hit) => hits.entry(hit.event).or_default().push(hit),
+    messages.by_epoch(
+        "Enrich",
+        resume,
+        EnrichMessage::route,
+        |_| {},
+        move |_epoch, messages, out| {
+            let mut events = Vec::new();
+            let mut hits: BTreeMap<EventRef, Vec<Hit>> = BTreeMap::new();
+            for message in messages {
+                match message {
+                    EnrichMessage::Event(event) => events.push(event),
+                    EnrichMessage::Hit(hit) => hits.entry(hit.event).or_default().push(hit),
+                }
             }
-        }
-        for event in events {
-            let OpenEvent { event, tenant: _, mut record } = *event;
-            let mut matches: Vec<_> = hits
-                .remove(&event)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|hit| EventMatch { entity_id: hit.entity.id.to_string(), observable_id: hit.observable.id(), role: hit.role })
-                .collect();
-            matches.sort();
-            for found in &matches {
-                let sighting = SightingRecord {
-                    tenant: record.tenant.clone(),
-                    id: SightingRecord::id_of(&record.tenant, &found.entity_id, &found.observable_id, &record.id),
-                    entity_id: found.entity_id.clone(),
-                    observable_id: found.observable_id.clone(),
-                    event_id: record.id.clone(),
-                    seen: record.timestamp,
-                    retracted: false,
-                };
-                out.push(emitter.upsert(&OutputRecord::Sighting(sighting), event.at));
+            for event in events {
+                let OpenEvent { event, tenant: _, mut record } = *event;
+                let mut matches: Vec<_> = hits
+                    .remove(&event)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|hit| EventMatch { entity_id: hit.entity.id.to_string(), observable_id: hit.observable.id(), role: hit.role })
+                    .collect();
+                matches.sort();
+                for found in &matches {
+                    let sighting = SightingRecord {
+                        tenant: record.tenant.clone(),
+                        id: SightingRecord::id_of(&record.tenant, &found.entity_id, &found.observable_id, &record.id),
+                        entity_id: found.entity_id.clone(),
+                        observable_id: found.observable_id.clone(),
+                        event_id: record.id.clone(),
+                        seen: record.timestamp,
+                        retracted: false,
+                    };
+                    out.push(emitter.upsert(&OutputRecord::Sighting(sighting), event.at));
+                }
+                record.matches = matches;
+                out.push(emitter.upsert(&OutputRecord::Event(record), event.at));
             }
-            record.matches = matches;
-            out.push(emitter.upsert(&OutputRecord::Event(record), event.at));
-        }
-    })
+        },
+    )
 }

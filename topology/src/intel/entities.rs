@@ -170,7 +170,9 @@ impl Operator {
     fn withdraw_all(&mut self, feed: FeedKey, at: SourceRef) {
         let supported: Vec<EntityKey> = {
             let tables = self.state.tables.borrow();
-            let of_feed = |(key, head): &(&EntityKey, &Box<Head>)| key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed);
+            let of_feed = |(key, head): &(&EntityKey, &Box<Head>)| {
+                key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed)
+            };
             tables.heads.iter().filter(of_feed).map(|(key, _)| *key).collect()
         };
         for key in supported {

@@ -189,7 +189,14 @@ fn relationship_fact(entity: EntityKey, relationship: &Relationship, claim: &Cla
 fn reference_fact(entity: EntityKey, ty: TypeName, target: StixId, claim: &Claim) -> RelationFact {
     let uuid = Uuid::new_v5(&REFERENCES, format!("{} {ty} {target}", entity.id).as_bytes());
     let id = StixId::new(reference_type(), uuid);
-    RelationFact { id: of_tenant(entity.tenant, id), ty, source: entity, target: of_tenant(entity.tenant, target), doc: None, origin: claim.origin }
+    RelationFact {
+        id: of_tenant(entity.tenant, id),
+        ty,
+        source: entity,
+        target: of_tenant(entity.tenant, target),
+        doc: None,
+        origin: claim.origin,
+    }
 }
 
 fn reference_type() -> TypeName {

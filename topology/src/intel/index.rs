@@ -102,48 +102,54 @@ pub fn index<'scope>(
     emitter: Emitter,
     tables: Rc<RefCell<Tables>>,
 ) -> Flow<'scope, IndexOut> {
-    messages.by_epoch("Index", resume, IndexMessage::route, |_| {}, move |epoch, messages, out| {
-        // What hydration tells again is in the restored table already.
-        if epoch <= resume {
-            return;
-        }
-        let tables = &mut *tables.borrow_mut();
-        let mut links = Vec::new();
-        let mut values: BTreeMap<ObservableKey, (Box<str>, SourceRef)> = BTreeMap::new();
-        let mut probes = Vec::new();
-        let mut snapshot = false;
-        for message in messages {
-            match message {
-                IndexMessage::Link(link, diff) => links.push((diff, link)),
-                IndexMessage::Value { observable, value, origin } => {
-                    let known = values.entry(observable).or_insert((value, origin));
-                    known.1 = known.1.max(origin);
+    messages.by_epoch(
+        "Index",
+        resume,
+        IndexMessage::route,
+        |_| {},
+        move |epoch, messages, out| {
+            // What hydration tells again is in the restored table already.
+            if epoch <= resume {
+                return;
+            }
+            let tables = &mut *tables.borrow_mut();
+            let mut links = Vec::new();
+            let mut values: BTreeMap<ObservableKey, (Box<str>, SourceRef)> = BTreeMap::new();
+            let mut probes = Vec::new();
+            let mut snapshot = false;
+            for message in messages {
+                match message {
+                    IndexMessage::Link(link, diff) => links.push((diff, link)),
+                    IndexMessage::Value { observable, value, origin } => {
+                        let known = values.entry(observable).or_insert((value, origin));
+                        known.1 = known.1.max(origin);
+                    }
+                    IndexMessage::Probe(observable, event) => probes.push((observable, event)),
+                    IndexMessage::Tick(_, tick) => snapshot = tick.snapshot,
                 }
-                IndexMessage::Probe(observable, event) => probes.push((observable, event)),
-                IndexMessage::Tick(_, tick) => snapshot = tick.snapshot,
             }
-        }
-        // Withdrawals first: a change of times takes a link back and gives it again.
-        links.sort_unstable();
-        let touched = apply(&links, values, tables);
-        for (key, origin) in touched {
-            let emission = match tables.index.get(&key) {
-                Some(entry) => emitter.upsert(&OutputRecord::Observable(record(key, entry, max_holders)), origin),
-                None => emitter.tombstone(RecordType::Observable, key.tenant, &key.id(), origin),
-            };
-            out.push(IndexOut::Row(Box::new(emission)));
-        }
-        for (observable, event) in probes {
-            let Some(entry) = tables.index.get(&observable) else { continue };
-            // Only an equality that suffices is a match; compound patterns need more than one look-up.
-            for holder in entry.holders.iter().filter(|holder| holder.role == Role::Pattern) {
-                out.push(IndexOut::Hit(Hit { event, entity: holder.entity, observable, role: holder.role }));
+            // Withdrawals first: a change of times takes a link back and gives it again.
+            links.sort_unstable();
+            let touched = apply(&links, values, tables);
+            for (key, origin) in touched {
+                let emission = match tables.index.get(&key) {
+                    Some(entry) => emitter.upsert(&OutputRecord::Observable(record(key, entry, max_holders)), origin),
+                    None => emitter.tombstone(RecordType::Observable, key.tenant, &key.id(), origin),
+                };
+                out.push(IndexOut::Row(Box::new(emission)));
             }
-        }
-        if snapshot {
-            tables.write(TableId::Index, epoch);
-        }
-    })
+            for (observable, event) in probes {
+                let Some(entry) = tables.index.get(&observable) else { continue };
+                // Only an equality that suffices is a match; compound patterns need more than one look-up.
+                for holder in entry.holders.iter().filter(|holder| holder.role == Role::Pattern) {
+                    out.push(IndexOut::Hit(Hit { event, entity: holder.entity, observable, role: holder.role }));
+                }
+            }
+            if snapshot {
+                tables.write(TableId::Index, epoch);
+            }
+        },
+    )
 }
 
 /// Applies an epoch's links; returns the observables that changed, with the record that last brought one of their links.
@@ -199,6 +205,11 @@ fn record(key: ObservableKey, entry: &Entry, max_holders: usize) -> ObservableRe
         first_seen: times.clone().map(|(first, _)| first).min(),
         last_seen: times.map(|(_, last)| last).max(),
         holders: entry.holders.len() as i64,
-        entities: entry.holders.iter().take(max_holders).map(|holder| Holder { id: holder.entity.id.to_string(), role: holder.role }).collect(),
+        entities: entry
+            .holders
+            .iter()
+            .take(max_holders)
+            .map(|holder| Holder { id: holder.entity.id.to_string(), role: holder.role })
+            .collect(),
     }
 }

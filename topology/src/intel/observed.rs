@@ -58,11 +58,8 @@ pub fn observed_links<'scope>(
 ) -> VecCollection<'scope, Time, ObservedLink, isize> {
     objects
         .map(|fact| (fact.object, (fact.observable, fact.value)))
-        .join_map(observed.map(|fact| (fact.object, (fact.observed, fact.seen))), |_object, (observable, value), (observed, seen)| ObservedLink {
-            observed: *observed,
-            observable: *observable,
-            value: value.clone(),
-            seen: *seen,
+        .join_map(observed.map(|fact| (fact.object, (fact.observed, fact.seen))), |_object, (observable, value), (observed, seen)| {
+            ObservedLink { observed: *observed, observable: *observable, value: value.clone(), seen: *seen }
         })
         .distinct()
 }
@@ -101,57 +98,72 @@ struct Observed {
 /// Writes the rows of observed data, and their links, once both the entity and the join are complete for the epoch.
 pub fn observed_rows<'scope>(messages: Flow<'scope, ObservedMessage>, resume: Epoch, emitter: Emitter) -> Flow<'scope, Emission> {
     let mut held: HashMap<EntityKey, Observed> = HashMap::new();
-    messages.by_epoch("ObservedRows", resume, ObservedMessage::route, |_| {}, move |epoch, messages, out| {
-        let mut touched: BTreeMap<EntityKey, Vec<(HeldObservable, isize)>> = BTreeMap::new();
-        for message in messages {
-            match message {
-                ObservedMessage::Row { entity, row, origin } => {
-                    let entry = held.entry(entity).or_insert_with(|| Observed { row: None, origin, links: BTreeSet::new() });
-                    (entry.row, entry.origin) = (row, origin);
-                    touched.entry(entity).or_default();
-                }
-                ObservedMessage::Link(link, diff) => {
-                    let held =
-                        HeldObservable { id: link.observable.id(), kind: link.observable.kind, value: link.value.into(), role: Role::Observed };
-                    touched.entry(link.observed).or_default().push((held, diff));
-                }
-            }
-        }
-        for (entity, mut changes) in touched {
-            // A change of times takes a link back and gives it again: withdrawals first, so that it stays.
-            changes.sort_by_key(|(_, diff)| *diff);
-            let Some(entry) = held.get_mut(&entity) else { continue };
-            let before = entry.links.clone();
-            for (link, diff) in changes {
-                if diff > 0 {
-                    entry.links.insert(link);
-                } else {
-                    entry.links.remove(&link);
-                }
-            }
-            if epoch > resume {
-                for link in entry.links.difference(&before) {
-                    out.push(emitter.upsert(&OutputRecord::Link(link_record(entity, link)), entry.origin));
-                }
-                for link in before.difference(&entry.links) {
-                    let record = OutputRecord::Link(link_record(entity, link));
-                    out.push(emitter.tombstone(record.record_type(), entity.tenant, &record.id(), entry.origin));
-                }
-                match &entry.row {
-                    Some(row) => {
-                        let mut row = row.as_ref().clone();
-                        row.observables.extend(entry.links.iter().cloned());
-                        row.observables.sort();
-                        out.push(emitter.upsert(&OutputRecord::Entity(row), entry.origin));
+    messages.by_epoch(
+        "ObservedRows",
+        resume,
+        ObservedMessage::route,
+        |_| {},
+        move |epoch, messages, out| {
+            let mut touched: BTreeMap<EntityKey, Vec<(HeldObservable, isize)>> = BTreeMap::new();
+            for message in messages {
+                match message {
+                    ObservedMessage::Row { entity, row, origin } => {
+                        let entry = held.entry(entity).or_insert_with(|| Observed { row: None, origin, links: BTreeSet::new() });
+                        (entry.row, entry.origin) = (row, origin);
+                        touched.entry(entity).or_default();
                     }
-                    None => out.push(emitter.tombstone(sightline_schemas::avro::RecordType::Entity, entity.tenant, &entity.id.to_string(), entry.origin)),
+                    ObservedMessage::Link(link, diff) => {
+                        let held = HeldObservable {
+                            id: link.observable.id(),
+                            kind: link.observable.kind,
+                            value: link.value.into(),
+                            role: Role::Observed,
+                        };
+                        touched.entry(link.observed).or_default().push((held, diff));
+                    }
                 }
             }
-            if entry.row.is_none() && entry.links.is_empty() {
-                held.remove(&entity);
+            for (entity, mut changes) in touched {
+                // A change of times takes a link back and gives it again: withdrawals first, so that it stays.
+                changes.sort_by_key(|(_, diff)| *diff);
+                let Some(entry) = held.get_mut(&entity) else { continue };
+                let before = entry.links.clone();
+                for (link, diff) in changes {
+                    if diff > 0 {
+                        entry.links.insert(link);
+                    } else {
+                        entry.links.remove(&link);
+                    }
+                }
+                if epoch > resume {
+                    for link in entry.links.difference(&before) {
+                        out.push(emitter.upsert(&OutputRecord::Link(link_record(entity, link)), entry.origin));
+                    }
+                    for link in before.difference(&entry.links) {
+                        let record = OutputRecord::Link(link_record(entity, link));
+                        out.push(emitter.tombstone(record.record_type(), entity.tenant, &record.id(), entry.origin));
+                    }
+                    match &entry.row {
+                        Some(row) => {
+                            let mut row = row.as_ref().clone();
+                            row.observables.extend(entry.links.iter().cloned());
+                            row.observables.sort();
+                            out.push(emitter.upsert(&OutputRecord::Entity(row), entry.origin));
+                        }
+                        None => out.push(emitter.tombstone(
+                            sightline_schemas::avro::RecordType::Entity,
+                            entity.tenant,
+                            &entity.id.to_string(),
+                            entry.origin,
+                        )),
+                    }
+                }
+                if entry.row.is_none() && entry.links.is_empty() {
+                    held.remove(&entity);
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 fn link_record(entity: EntityKey, link: &HeldObservable) -> LinkRecord {

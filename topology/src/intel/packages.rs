@@ -330,7 +330,10 @@ impl<'a> Reading<'a> {
                 position: format!("$.objects[{}].id", other.0),
                 stage: Stage::Validate,
                 reason: "duplicate-id",
-                message: format!("{} stands in this package again with the same `modified` and other content (objects[{}])", other.1.id, kept.0),
+                message: format!(
+                    "{} stands in this package again with the same `modified` and other content (objects[{}])",
+                    other.1.id, kept.0
+                ),
                 bytes: Bytes::copy_from_slice(&bytes[..bytes.len().min(self.limits.dead_letter_bytes)]),
             });
         }
@@ -362,7 +365,11 @@ impl Heading {
         let own_name = format!("{}:{}", raw.at.partition, raw.at.offset);
         let received = match raw.header("received") {
             None => raw.received,
-            Some(text) => text.parse::<i64>().map(|millis| Micros(millis.saturating_mul(1000))).or_else(|_| Micros::parse(text)).unwrap_or(raw.received),
+            Some(text) => text
+                .parse::<i64>()
+                .map(|millis| Micros(millis.saturating_mul(1000)))
+                .or_else(|_| Micros::parse(text))
+                .unwrap_or(raw.received),
         };
         Ok(Self {
             feed: FeedKey { tenant, feed },
@@ -395,7 +402,8 @@ fn read_declaration(bytes: &[u8]) -> Result<Option<(FeedKey, FeedChange)>, Strin
         #[serde(default)]
         removed: bool,
     }
-    let declaration: Declaration = serde_json::from_slice(bytes).map_err(|error| format!("a declaration must be a JSON object with `kind`: {error}"))?;
+    let declaration: Declaration =
+        serde_json::from_slice(bytes).map_err(|error| format!("a declaration must be a JSON object with `kind`: {error}"))?;
     if declaration.kind != "feed" {
         return Ok(None);
     }

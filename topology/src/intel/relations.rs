@@ -20,7 +20,7 @@ use crate::output::{Emission, Emitter, Rejection};
 use crate::source::SourceRef;
 use crate::state::documents::Documents;
 use crate::state::table::vnode_of;
-use crate::tables::{Tables, TableId};
+use crate::tables::{TableId, Tables};
 
 /// Relations in force, and relationships that wait for an end.
 pub struct Joined<'scope> {
@@ -59,31 +59,37 @@ pub fn relation_rows<'scope>(
     emitter: Emitter,
     documents: Rc<RefCell<Documents>>,
 ) -> Flow<'scope, Emission> {
-    relations.by_epoch("RelationRows", resume, |(fact, _, _)| u64::from(vnode_of(fact.id.route())), |_| {}, move |epoch, updates, out| {
-        if epoch <= resume {
-            return;
-        }
-        let mut net: BTreeMap<RelationFact, isize> = BTreeMap::new();
-        for (fact, _, diff) in updates {
-            *net.entry(fact).or_default() += diff;
-        }
-        // For one key a withdrawal and an assertion in one epoch are an update.
-        let mut rows: BTreeMap<EntityKey, (RelationFact, bool)> = BTreeMap::new();
-        for (fact, diff) in net {
-            if diff > 0 {
-                rows.insert(fact.id, (fact, true));
-            } else if diff < 0 {
-                rows.entry(fact.id).or_insert((fact, false));
+    relations.by_epoch(
+        "RelationRows",
+        resume,
+        |(fact, _, _)| u64::from(vnode_of(fact.id.route())),
+        |_| {},
+        move |epoch, updates, out| {
+            if epoch <= resume {
+                return;
             }
-        }
-        for (id, (fact, asserted)) in rows {
-            if asserted {
-                out.push(emitter.upsert(&OutputRecord::Relation(relation_record(&fact, &documents.borrow())), fact.origin));
-            } else {
-                out.push(emitter.tombstone(RecordType::Relation, id.tenant, &id.id.to_string(), fact.origin));
+            let mut net: BTreeMap<RelationFact, isize> = BTreeMap::new();
+            for (fact, _, diff) in updates {
+                *net.entry(fact).or_default() += diff;
             }
-        }
-    })
+            // For one key a withdrawal and an assertion in one epoch are an update.
+            let mut rows: BTreeMap<EntityKey, (RelationFact, bool)> = BTreeMap::new();
+            for (fact, diff) in net {
+                if diff > 0 {
+                    rows.insert(fact.id, (fact, true));
+                } else if diff < 0 {
+                    rows.entry(fact.id).or_insert((fact, false));
+                }
+            }
+            for (id, (fact, asserted)) in rows {
+                if asserted {
+                    out.push(emitter.upsert(&OutputRecord::Relation(relation_record(&fact, &documents.borrow())), fact.origin));
+                } else {
+                    out.push(emitter.tombstone(RecordType::Relation, id.tenant, &id.id.to_string(), fact.origin));
+                }
+            }
+        },
+    )
 }
 
 fn relation_record(fact: &RelationFact, documents: &Documents) -> RelationRecord {
@@ -135,41 +141,48 @@ pub fn report_unresolved<'scope>(
     tables: Rc<RefCell<Tables>>,
     documents: Rc<RefCell<Documents>>,
 ) -> Flow<'scope, Emission> {
-    messages.by_epoch("Unresolved", resume, WaitingMessage::route, |_| {}, move |epoch, messages, out| {
-        let tables = &mut *tables.borrow_mut();
-        let mut net: BTreeMap<RelationFact, isize> = BTreeMap::new();
-        let mut tick = None;
-        for message in messages {
-            match message {
-                WaitingMessage::Update(fact, diff) => *net.entry(fact).or_default() += diff,
-                WaitingMessage::Tick(_, now) => tick = Some(now),
+    messages.by_epoch(
+        "Unresolved",
+        resume,
+        WaitingMessage::route,
+        |_| {},
+        move |epoch, messages, out| {
+            let tables = &mut *tables.borrow_mut();
+            let mut net: BTreeMap<RelationFact, isize> = BTreeMap::new();
+            let mut tick = None;
+            for message in messages {
+                match message {
+                    WaitingMessage::Update(fact, diff) => *net.entry(fact).or_default() += diff,
+                    WaitingMessage::Tick(_, now) => tick = Some(now),
+                }
             }
-        }
-        let Some(tick) = tick else { return };
-        for (fact, _) in net.iter().filter(|(_, diff)| **diff < 0) {
-            if tables.waiting.get(&fact.id).is_some_and(|waiting| waiting.fact == *fact) {
-                tables.waiting.remove(&fact.id);
+            let Some(tick) = tick else { return };
+            for (fact, _) in net.iter().filter(|(_, diff)| **diff < 0) {
+                if tables.waiting.get(&fact.id).is_some_and(|waiting| waiting.fact == *fact) {
+                    tables.waiting.remove(&fact.id);
+                }
             }
-        }
-        for (fact, _) in net.iter().filter(|(_, diff)| **diff > 0) {
-            // After a restart the join tells again what the table knows already.
-            if tables.waiting.get(&fact.id).is_none_or(|waiting| waiting.fact != *fact) {
-                let waiting = Waiting { fact: *fact, deadline: Micros(tick.wall.0 + grace.0), reported: false };
-                tables.waiting.insert(fact.id, waiting);
+            for (fact, _) in net.iter().filter(|(_, diff)| **diff > 0) {
+                // After a restart the join tells again what the table knows already.
+                if tables.waiting.get(&fact.id).is_none_or(|waiting| waiting.fact != *fact) {
+                    let waiting = Waiting { fact: *fact, deadline: Micros(tick.wall.0 + grace.0), reported: false };
+                    tables.waiting.insert(fact.id, waiting);
+                }
             }
-        }
-        let due = |waiting: &Waiting| !waiting.reported && (tick.last || waiting.deadline <= tick.wall);
-        let mut overdue: Vec<_> = tables.waiting.iter().filter(|(_, waiting)| due(waiting)).map(|(id, waiting)| (waiting.fact.origin, *id)).collect();
-        overdue.sort_unstable();
-        for (origin, id) in overdue {
-            let Some(waiting) = tables.waiting.get_mut(&id) else { continue };
-            waiting.reported = true;
-            out.push(emitter.dead_letter(origin, rejection(&waiting.fact, origin, &documents.borrow())));
-        }
-        if tick.snapshot {
-            tables.write(TableId::Waiting, epoch);
-        }
-    })
+            let due = |waiting: &Waiting| !waiting.reported && (tick.last || waiting.deadline <= tick.wall);
+            let mut overdue: Vec<_> =
+                tables.waiting.iter().filter(|(_, waiting)| due(waiting)).map(|(id, waiting)| (waiting.fact.origin, *id)).collect();
+            overdue.sort_unstable();
+            for (origin, id) in overdue {
+                let Some(waiting) = tables.waiting.get_mut(&id) else { continue };
+                waiting.reported = true;
+                out.push(emitter.dead_letter(origin, rejection(&waiting.fact, origin, &documents.borrow())));
+            }
+            if tick.snapshot {
+                tables.write(TableId::Waiting, epoch);
+            }
+        },
+    )
 }
 
 fn rejection(fact: &RelationFact, _origin: SourceRef, documents: &Documents) -> Rejection {

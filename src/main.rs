@@ -1,0 +1,99 @@
+//! The command line: one file a command.
+mod config;
+mod demo;
+mod dlq;
+mod dump;
+mod feed;
+mod intake;
+mod process;
+mod run;
+mod service;
+mod tap;
+mod validate_config;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Sightline: which event touched which known-bad thing, and who is behind it.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 120)]
+struct Cli {
+    /// Say more; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The main job with no server installed, on bundled real intelligence and events.
+    Demo(demo::Args),
+    /// The service: the dataflow, and the connectors of the configuration.
+    Run(run::Args),
+    /// Reads files and folders: into a running cell, or through the embedded topology into a folder.
+    Process(process::Args),
+    /// Every error of configuration files, with the closest valid key.
+    ValidateConfig(validate_config::Args),
+    /// Compares each store with the output topics.
+    Verify(verify::Args),
+    /// Dead letters.
+    Dlq(dlq::Args),
+    /// The decoded records of a topic.
+    Tap(tap::Args),
+    /// Declares or unlearns feeds.
+    Feed(feed::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.verbose, cli.log_format);
+    // A panic in any thread leaves a state that nobody vouches for: end, restart, replay.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
+    let done = match cli.command {
+        Command::Demo(args) => demo::demo(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Process(args) => process::process(&args),
+        Command::ValidateConfig(args) => validate_config::validate_config(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Dlq(args) => dlq::dlq(&args),
+        Command::Tap(args) => tap::tap(&args),
+        Command::Feed(args) => feed::feed(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("sightline: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start_logging(verbose: u8, format: LogFormat) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SIGHTLINE_LOG").unwrap_or_else(|_| default.into());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}

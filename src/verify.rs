@@ -1,0 +1,76 @@
+//! `verify`: each store against the output topics.
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sightline_connectors::runtime::registry;
+use sightline_connectors::verify;
+
+use crate::config::Config;
+use crate::service::Servers;
+
+/// Exit code: a store differs.
+const DIFFERS: u8 = 5;
+
+/// Arguments of `verify`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Configuration.
+    #[arg(short, long)]
+    config: PathBuf,
+    /// Only this connector's store.
+    #[arg(long)]
+    sink: Option<String>,
+    /// How long to wait for a store that is behind, in seconds.
+    #[arg(long, default_value_t = 60)]
+    patience: u64,
+    /// How many differing keys to name, of each sort.
+    #[arg(long, default_value_t = 20)]
+    show: usize,
+}
+
+/// Exit code 0 when all are equal, 5 when not.
+pub fn verify(args: &Args) -> Result<ExitCode> {
+    let config = Config::read(&args.config)?;
+    let servers = Servers::reach(&config)?;
+    let wanted: Vec<_> =
+        config.connectors.iter().filter(|connector| args.sink.as_ref().is_none_or(|sink| *sink == connector.name)).collect();
+    if wanted.is_empty() {
+        let names: Vec<_> = config.connectors.iter().map(|connector| connector.name.as_str()).collect();
+        bail!("no such connector; the configuration has: {}", names.join(", "));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start the async runtime")?;
+    let mut equal = true;
+    for connector in wanted {
+        let mut sink = registry::build(connector)?;
+        let types = connector.record_types(sink.supports())?;
+        let patience = Duration::from_secs(args.patience);
+        let report = runtime.block_on(verify::verify(
+            &*servers.log,
+            Arc::clone(&servers.registry),
+            &servers.topics,
+            &types,
+            &mut *sink,
+            patience,
+        ))?;
+        println!("{} at epoch {}: {}", connector.name, report.epoch, if report.is_equal() { "equal" } else { "DIFFERENT" });
+        for (ty, compared) in &report.types {
+            println!(
+                "  {ty:<12} {:>9} equal {:>6} missing {:>6} extra {:>6} different",
+                compared.equal,
+                compared.missing.len(),
+                compared.extra.len(),
+                compared.different.len()
+            );
+            for (word, keys) in [("missing", &compared.missing), ("extra", &compared.extra), ("different", &compared.different)] {
+                for key in keys.iter().take(args.show) {
+                    println!("    {word} {key}");
+                }
+            }
+        }
+        equal &= report.is_equal();
+    }
+    Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
