@@ -20,10 +20,13 @@ use crate::service::Servers;
 /// Arguments of `demo`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Where the demo keeps its log, state and database; emptied first.
+    /// Where the demo keeps its log, state and database; one left by an earlier demo is emptied first.
     #[arg(long, default_value = "sightline-demo")]
     dir: PathBuf,
 }
+
+/// In each folder that a demo made.
+const MARK: &str = ".sightline-demo";
 
 /// `demo/README.md` says where each is from.
 const BUNDLED: &[(&str, &[u8])] = &[
@@ -40,10 +43,14 @@ const BUNDLED: &[(&str, &[u8])] = &[
 /// Runs the command.
 pub fn demo(args: &Args) -> Result<ExitCode> {
     let started = Instant::now();
-    if args.dir.join("log").exists() {
+    // Only what an earlier demo made is ever deleted: `--dir` may name any folder.
+    if args.dir.join(MARK).exists() {
         std::fs::remove_dir_all(&args.dir).with_context(|| format!("failed to empty {}", args.dir.display()))?;
+    } else if args.dir.exists() {
+        anyhow::bail!("{} exists and is not a demo's folder; name another with --dir", args.dir.display());
     }
     std::fs::create_dir_all(&args.dir).with_context(|| format!("failed to make {}", args.dir.display()))?;
+    std::fs::write(args.dir.join(MARK), "").with_context(|| format!("failed to write into {}", args.dir.display()))?;
     let mut config = Config::parse(&format!("log: {}\n", args.dir.join("log").display()))?;
     config.state_dir = args.dir.join("state");
     let servers =
