@@ -78,6 +78,7 @@ struct Operator {
 
 struct Touch {
     origin: SourceRef,
+    #[expect(clippy::vec_box, reason = "an object comes boxed and leaves boxed; unboxing would copy it")]
     objects: Vec<Box<IntelObject>>,
 }
 
@@ -170,10 +171,9 @@ impl Operator {
     fn withdraw_all(&mut self, feed: FeedKey, at: SourceRef) {
         let supported: Vec<EntityKey> = {
             let tables = self.state.tables.borrow();
-            let of_feed = |(key, head): &(&EntityKey, &Box<Head>)| {
-                key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed)
-            };
-            tables.heads.iter().filter(of_feed).map(|(key, _)| *key).collect()
+            let of_feed =
+                |key: &EntityKey, head: &Head| key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed);
+            tables.heads.iter().filter(|(key, head)| of_feed(key, head)).map(|(key, _)| *key).collect()
         };
         for key in supported {
             if let Some(head) = self.state.tables.borrow_mut().heads.get_mut(&key) {
