@@ -46,8 +46,8 @@ pub fn demo(args: &Args) -> Result<ExitCode> {
     // Only what an earlier demo made is ever deleted: `--dir` may name any folder.
     if args.dir.join(MARK).exists() {
         std::fs::remove_dir_all(&args.dir).with_context(|| format!("failed to empty {}", args.dir.display()))?;
-    } else if args.dir.exists() {
-        anyhow::bail!("{} exists and is not a demo's folder; name another with --dir", args.dir.display());
+    } else if std::fs::read_dir(&args.dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        anyhow::bail!("{} is not empty and not a demo's folder; name another with --dir", args.dir.display());
     }
     std::fs::create_dir_all(&args.dir).with_context(|| format!("failed to make {}", args.dir.display()))?;
     std::fs::write(args.dir.join(MARK), "").with_context(|| format!("failed to write into {}", args.dir.display()))?;
