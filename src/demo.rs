@@ -155,9 +155,11 @@ fn report(servers: &Servers) -> Result<()> {
     let name = |id: &str| {
         entities.get(id).map_or_else(|| id.to_owned(), |entity| format!("{} \"{}\"", entity.ty, entity.name.as_deref().unwrap_or(id)))
     };
-    // The example: the sighting from which most can be followed.
+    // The example: one that leads to an actor, and of those the one from which most can be followed.
     let best = sightings.iter().max_by_key(|sighting| {
-        (relations.iter().filter(|relation| relation.source_id == sighting.entity_id && relation.ty == "indicates").count(), &sighting.id)
+        let indicated = || relations.iter().filter(|relation| relation.source_id == sighting.entity_id && relation.ty == "indicates");
+        let is_actor = |id: &str| id.starts_with("threat-actor--") || id.starts_with("intrusion-set--");
+        (indicated().any(|relation| is_actor(&relation.target_id)), indicated().count(), &sighting.id)
     });
     let Some(sighting) = best else { return Ok(()) };
     let value = observables
