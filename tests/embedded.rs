@@ -138,7 +138,7 @@ fn each_bad_object_is_one_dead_letter_and_all_good_ones_arrive() {
         &serde_json::json!({ "id": "indicator--9e2e2d2b-17d4-4cbf-938f-98ee46b3cd3f", "pattern": "[broken" }),
     );
     let text = bundle(&serde_json::json!([good, dangling, broken, 7]));
-    std::fs::write(&path, &text[..text.len() - 2].replace("\"objects\":[", "\"objects\":[{\"type\":\"x\",},")).unwrap();
+    std::fs::write(&path, text[..text.len() - 2].replace("\"objects\":[", "\"objects\":[{\"type\":\"x\",},")).unwrap();
     let (code, files) = process(&[path], &[]);
     assert_eq!(code, 3);
     assert_eq!(lines(&files, "entities").len(), 1);
