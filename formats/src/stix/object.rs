@@ -75,7 +75,7 @@ fn convert(object: Map<String, Value>, limits: &Limits) -> Result<IntelObject, W
         return wrong("modified", "invalid-time", "`modified` is before `created`");
     }
     check_properties(&object, &ty, version)?;
-    rules::check(&object, &ty)?;
+    rules::check(&object, &ty, version)?;
 
     let revoked = flag(&object, "revoked")?.unwrap_or(false);
     let valid_from = instant(&object, "valid_from")?;

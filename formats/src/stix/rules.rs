@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use sightline_schemas::{Micros, Observable, ObservableKind as Kind, StixId};
 
 use super::object::{Wrong, wrong};
-use super::required::{is_observable, is_standard};
+use super::required::{Version, is_observable, is_standard};
 use crate::pattern::is_base64;
 
 /// Properties that hold an instant wherever they stand.
@@ -39,14 +39,19 @@ const TIMES: &[&str] = &[
 ];
 
 /// The first is not after the second.
-const ORDERED: &[(&str, &str)] =
-    &[("first_seen", "last_seen"), ("first_observed", "last_observed"), ("start", "end"), ("analysis_started", "analysis_ended")];
+const ORDERED: &[(&str, &str)] = &[
+    ("first_seen", "last_seen"),
+    ("first_observed", "last_observed"),
+    ("start", "end"),
+    ("start_time", "stop_time"),
+    ("analysis_started", "analysis_ended"),
+];
 
 /// Types that a relationship cannot link (STIX 2.1 §5.1).
 const UNLINKED: &[&str] = &["bundle", "language-content", "marking-definition", "relationship", "sighting"];
 
 /// Checks an object of the standard's own types; custom ones are held to the common properties only.
-pub(super) fn check(object: &Map<String, Value>, ty: &str) -> Result<(), Wrong> {
+pub(super) fn check(object: &Map<String, Value>, ty: &str, version: Version) -> Result<(), Wrong> {
     markings(object)?;
     match ty {
         "relationship" => relationship(object)?,
@@ -67,7 +72,7 @@ pub(super) fn check(object: &Map<String, Value>, ty: &str) -> Result<(), Wrong> 
             instant(property, value, "")?;
         }
     }
-    in_order(object)
+    in_order(object, version)
 }
 
 fn relationship(object: &Map<String, Value>) -> Result<(), Wrong> {
@@ -230,8 +235,12 @@ fn instant(property: &str, value: &Value, place: &str) -> Result<(), Wrong> {
     }
 }
 
-fn in_order(object: &Map<String, Value>) -> Result<(), Wrong> {
+fn in_order(object: &Map<String, Value>, version: Version) -> Result<(), Wrong> {
     for (first, last) in ORDERED {
+        // STIX 2.0 does not ask it of campaigns and the like, and reports in use have them the wrong way round.
+        if version == Version::V20 && *first == "first_seen" {
+            continue;
+        }
         let at = |property| text(object, property).and_then(|text| Micros::parse(text).ok());
         if let (Some(from), Some(to)) = (at(first), at(last))
             && to < from
