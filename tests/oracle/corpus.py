@@ -2,6 +2,7 @@
 
 A package's file is named after where it came from; its feed is that name, which `process` gives it too. Prints what it leaves out, and why.
 """
+import gzip
 import hashlib
 import json
 import lzma
@@ -17,8 +18,8 @@ def packages(folder):
         name = re.sub("[^A-Za-z0-9]+", "-", str(path.relative_to(folder)).split(".json")[0])
         if path.name.endswith(".json"):
             yield name, path.read_bytes()
-        elif path.name.endswith(".json.xz"):
-            yield name, lzma.open(path).read()
+        elif path.name.endswith((".json.xz", ".json.gz")):
+            yield name, (lzma if path.suffix == ".xz" else gzip).open(path).read()
         elif path.name.endswith((".jsonl", ".jsonl.xz")) and "misp" in path.parts:
             lines = (lzma.open(path) if path.suffix == ".xz" else open(path, "rb")).read().splitlines()
             for number, line in enumerate(lines):

@@ -68,7 +68,9 @@ def elasticsearch(url, prefix):
         # The list of holders is bounded; `holders` is not.
         assert len(listed) == row["holders"] or len(listed) < row["holders"], row["id"]
         mirrored |= listed
-    assert mirrored <= held.links, "soc-observables names holders that soc-entities does not know"
+    # A relationship is no entity document: what its description names stands with the observables only.
+    held.links |= {link for link in mirrored if link[0].startswith("relationship--")}
+    assert mirrored <= held.links, f"soc-observables names holders that soc-entities does not know: {sorted(mirrored - held.links)[:5]}"
     held.relations = {row["id"]: (row["type"], row["source_id"], row["target_id"]) for row in documents("relations")}
     return held
 
