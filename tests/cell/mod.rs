@@ -40,7 +40,8 @@ impl Cell {
     /// A cell with the given stores; nothing, and a word why, where the servers are not there.
     pub fn new(stores: &[&str]) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let servers = ["KAFKA", "REGISTRY", "POSTGRES", "ELASTICSEARCH", "NEO4J", "ORACLE"].map(|name| variable(&format!("SIGHTLINE_{name}")));
+        let servers =
+            ["KAFKA", "REGISTRY", "POSTGRES", "ELASTICSEARCH", "NEO4J", "ORACLE"].map(|name| variable(&format!("SIGHTLINE_{name}")));
         let [Some(kafka), Some(registry), Some(postgres), Some(elasticsearch), Some(neo4j), Some(_)] = servers else {
             eprintln!("skipped: no servers; `ci/test` starts them, and CONTRIBUTING.md says how to keep them running");
             return None;
@@ -57,7 +58,9 @@ impl Cell {
             config.push_str(&match *store {
                 "postgres" => format!("- {{ name: pg, class: postgres, options: {{ url: \"{postgres}\", schema: {name} }} }}\n"),
                 "elasticsearch" => {
-                    format!("- {{ name: es, class: elasticsearch, options: {{ url: \"{elasticsearch}\", prefix: {name}, replicas: 0 }} }}\n")
+                    format!(
+                        "- {{ name: es, class: elasticsearch, options: {{ url: \"{elasticsearch}\", prefix: {name}, replicas: 0 }} }}\n"
+                    )
                 }
                 _ => {
                     let done = oracle(&["empty_graph.py".as_ref(), neo4j.as_ref()]);
@@ -82,7 +85,10 @@ impl Cell {
         let mut config: String = config.lines().take_while(|line| *line != "connectors:").map(|line| format!("{line}\n")).collect();
         config = config.replace(&format!("cell: {}", self.name), &format!("cell: {}{suffix}", self.name));
         let state = folder.path().join("state").display().to_string();
-        config = config.lines().map(|line| if line.starts_with("state_dir:") { format!("state_dir: {state}\n") } else { format!("{line}\n") }).collect();
+        config = config
+            .lines()
+            .map(|line| if line.starts_with("state_dir:") { format!("state_dir: {state}\n") } else { format!("{line}\n") })
+            .collect();
         std::fs::write(folder.path().join("cell.yaml"), config).unwrap();
         Beside { folder }
     }
@@ -234,7 +240,11 @@ fn view(folder: &Path) -> BTreeMap<String, BTreeMap<String, Value>> {
     let of = |topic: &str| {
         let mut newest = BTreeMap::new();
         for record in tap(folder, topic) {
-            if record.value.is_null() { newest.remove(&record.key) } else { newest.insert(record.key, record.value) };
+            if record.value.is_null() {
+                newest.remove(&record.key)
+            } else {
+                newest.insert(record.key, record.value)
+            };
         }
         newest
     };

@@ -226,46 +226,22 @@ impl Operator {
         }
         let arrived = touch.objects.into_iter().find(|object| object.hash == winner.hash);
         let Some(object) = arrived.or_else(|| self.state.read(&winner).map(Box::new)) else { return };
-        let facts = Facts::of(key, &object, &winner, active);
-        let before = head.emitted.take().map(|emitted| emitted.facts);
-        self.emit(key, head, &object, active, before.as_ref(), &facts, touch.origin, out);
+        let mut facts = Facts::of(key, &object, &winner, active);
+        let before = head.emitted.take();
+        if let Some(before) = &before {
+            facts.keep_origins(&before.facts);
+        }
+        // Activity alone shows in the row by its observables.
+        let row_stands =
+            before.as_ref().is_some_and(|before| (before.hash, before.sources) == (winner.hash, sources) && object.holds.is_empty());
+        if !row_stands {
+            self.emit_row(key, head, &object, active, touch.origin, out);
+        }
+        self.emit_facts(key, &object, before.as_ref().map(|before| &before.facts), &facts, touch.origin, out);
         head.emitted = Some(Emitted { hash: winner.hash, active, sources, facts });
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the difference between two states of one entity, and where it goes")]
-    fn emit(
-        &self,
-        key: EntityKey,
-        head: &Head,
-        object: &IntelObject,
-        active: bool,
-        before: Option<&Facts>,
-        facts: &Facts,
-        origin: SourceRef,
-        out: &mut Vec<Change>,
-    ) {
-        let emitter = &self.state.emitter;
-        match before {
-            Some(before) => {
-                facts_out(key, before, -1, out);
-                links_out(key, before, -1, out);
-            }
-            None if !is_relationship(key) => out.push(Change::Present(key, 1)),
-            None => {}
-        }
-        facts_out(key, facts, 1, out);
-        links_out(key, facts, 1, out);
-        for held in object.holds.iter().filter(|_| active) {
-            let observable = held.observable.key(key.tenant);
-            out.push(Change::Value(IndexMessage::Value { observable, value: held.observable.value().into(), origin }));
-        }
-        let old_links = before.map_or(&[][..], |before| &before.links);
-        for link in facts.links.iter().filter(|link| old_links.binary_search(link).is_err()) {
-            out.push(Change::Row(Box::new(emitter.upsert(&OutputRecord::Link(link_record(key, link)), origin))));
-        }
-        for link in old_links.iter().filter(|link| facts.links.binary_search(link).is_err()) {
-            out.push(Change::Row(Box::new(emitter.tombstone(RecordType::Link, key.tenant, &link_record(key, link).id(), origin))));
-        }
+    fn emit_row(&self, key: EntityKey, head: &Head, object: &IntelObject, active: bool, origin: SourceRef, out: &mut Vec<Change>) {
         if is_relationship(key) {
             return;
         }
@@ -273,14 +249,51 @@ impl Operator {
         out.push(if is_observed_data(key) {
             Change::Observed(Box::new(ObservedMessage::Row { entity: key, row: Some(Box::new(row)), origin }))
         } else {
-            Change::Row(Box::new(emitter.upsert(&OutputRecord::Entity(row), origin)))
+            Change::Row(Box::new(self.state.emitter.upsert(&OutputRecord::Entity(row), origin)))
         });
+    }
+
+    /// Sends what `facts` have beyond those `before`, and takes back what they have no more.
+    fn emit_facts(
+        &self,
+        key: EntityKey,
+        object: &IntelObject,
+        before: Option<&Facts>,
+        facts: &Facts,
+        origin: SourceRef,
+        out: &mut Vec<Change>,
+    ) {
+        if before.is_none() && !is_relationship(key) {
+            out.push(Change::Present(key, 1));
+        }
+        let nothing = Facts::default();
+        let before = before.unwrap_or(&nothing);
+        if before != facts {
+            facts_out(key, before, -1, out);
+            facts_out(key, facts, 1, out);
+        }
+        links_out(key, before, facts, -1, out);
+        links_out(key, facts, before, 1, out);
+        for held in &object.holds {
+            let link = LinkFact { observable: held.observable.key(key.tenant), role: held.role };
+            if facts.has(&link) && !facts.shares(&link, before) {
+                let value = held.observable.value().into();
+                out.push(Change::Value(IndexMessage::Value { observable: link.observable, value, origin }));
+            }
+        }
+        let emitter = &self.state.emitter;
+        for link in facts.links.iter().filter(|link| !before.has(link)) {
+            out.push(Change::Row(Box::new(emitter.upsert(&OutputRecord::Link(link_record(key, link)), origin))));
+        }
+        for link in before.links.iter().filter(|link| !facts.has(link)) {
+            out.push(Change::Row(Box::new(emitter.tombstone(RecordType::Link, key.tenant, &link_record(key, link).id(), origin))));
+        }
     }
 
     fn withdraw(&self, key: EntityKey, emitted: &Emitted, origin: SourceRef, out: &mut Vec<Change>) {
         let emitter = &self.state.emitter;
         facts_out(key, &emitted.facts, -1, out);
-        links_out(key, &emitted.facts, -1, out);
+        links_out(key, &emitted.facts, &Facts::default(), -1, out);
         for link in &emitted.facts.links {
             out.push(Change::Row(Box::new(emitter.tombstone(RecordType::Link, key.tenant, &link_record(key, link).id(), origin))));
         }
@@ -340,9 +353,9 @@ fn facts_out(key: EntityKey, facts: &Facts, diff: isize, out: &mut Vec<Change>) 
     }
 }
 
-/// Sends links to the index.
-fn links_out(key: EntityKey, facts: &Facts, diff: isize, out: &mut Vec<Change>) {
-    for link in &facts.links {
+/// Sends to the index those links of `facts` that `other` does not share.
+fn links_out(key: EntityKey, facts: &Facts, other: &Facts, diff: isize, out: &mut Vec<Change>) {
+    for link in facts.links.iter().filter(|link| !facts.shares(link, other)) {
         out.push(Change::Link(IndexLink { observable: link.observable, entity: key, role: link.role, seen: facts.seen }, diff));
     }
 }

@@ -157,11 +157,12 @@ impl Facts {
         };
         links.sort_unstable();
         links.dedup();
-        let relations = match &object.relationship {
+        let mut relations = match &object.relationship {
             Some(_) if claim.revoked => Vec::new(),
             Some(relationship) => vec![relationship_fact(entity, relationship, claim)],
             None => object.references.iter().map(|reference| reference_fact(entity, reference.ty, reference.target, claim)).collect(),
         };
+        relations.sort_unstable();
         let mut objects: Vec<_> = object
             .holds
             .iter()
@@ -171,6 +172,26 @@ impl Facts {
         objects.sort_unstable();
         let observing = active && entity.id.ty().as_str() == "observed-data";
         Self { links: links.into(), seen: object.seen, relations: relations.into(), objects: objects.into(), observing }
+    }
+
+    /// Whether the link is among them.
+    pub fn has(&self, link: &LinkFact) -> bool {
+        self.links.binary_search(link).is_ok()
+    }
+
+    /// Whether `other` has the link too, with the same times: then the index need not hear of it.
+    pub fn shares(&self, link: &LinkFact, other: &Self) -> bool {
+        self.seen == other.seen && other.has(link)
+    }
+
+    /// A relation that says what it said before stays the record of its first origin, or it would leave again unchanged.
+    pub fn keep_origins(&mut self, before: &Self) {
+        let content = |fact: &RelationFact| (fact.id, fact.ty, fact.source, fact.target, fact.doc);
+        for fact in &mut self.relations {
+            if let Ok(at) = before.relations.binary_search_by(|known| content(known).cmp(&content(fact))) {
+                fact.origin = before.relations[at].origin;
+            }
+        }
     }
 }
 

@@ -130,10 +130,19 @@ pub fn index<'scope>(
             }
             // Withdrawals first: a change of times takes a link back and gives it again.
             links.sort_unstable();
+            let mut before: BTreeMap<ObservableKey, ObservableRecord> = BTreeMap::new();
+            for (_, link) in &links {
+                if let Some(entry) = tables.index.get(&link.observable) {
+                    before.entry(link.observable).or_insert_with(|| record(link.observable, entry, max_holders));
+                }
+            }
             let touched = apply(&links, values, tables);
             for (key, origin) in touched {
-                let emission = match tables.index.get(&key) {
-                    Some(entry) => emitter.upsert(&OutputRecord::Observable(record(key, entry, max_holders)), origin),
+                let now = tables.index.get(&key).map(|entry| record(key, entry, max_holders));
+                let emission = match now {
+                    // Another holder's times, or one beyond the listed ones, may leave the row as it was.
+                    now if before.get(&key) == now.as_ref() => continue,
+                    Some(now) => emitter.upsert(&OutputRecord::Observable(now), origin),
                     None => emitter.tombstone(RecordType::Observable, key.tenant, &key.id(), origin),
                 };
                 out.push(IndexOut::Row(Box::new(emission)));

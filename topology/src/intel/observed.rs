@@ -105,10 +105,12 @@ pub fn observed_rows<'scope>(messages: Flow<'scope, ObservedMessage>, resume: Ep
         |_| {},
         move |epoch, messages, out| {
             let mut touched: BTreeMap<EntityKey, Vec<(HeldObservable, isize)>> = BTreeMap::new();
+            let mut rows: BTreeMap<EntityKey, Option<Box<EntityRecord>>> = BTreeMap::new();
             for message in messages {
                 match message {
                     ObservedMessage::Row { entity, row, origin } => {
                         let entry = held.entry(entity).or_insert_with(|| Observed { row: None, origin, links: BTreeSet::new() });
+                        rows.entry(entity).or_insert_with(|| entry.row.take());
                         (entry.row, entry.origin) = (row, origin);
                         touched.entry(entity).or_default();
                     }
@@ -143,7 +145,9 @@ pub fn observed_rows<'scope>(messages: Flow<'scope, ObservedMessage>, resume: Ep
                         let record = OutputRecord::Link(link_record(entity, link));
                         out.push(emitter.tombstone(record.record_type(), entity.tenant, &record.id(), entry.origin));
                     }
+                    let row_before = rows.get(&entity).unwrap_or(&entry.row);
                     match &entry.row {
+                        row if row == row_before && (before == entry.links || row.is_none()) => {}
                         Some(row) => {
                             let mut row = row.as_ref().clone();
                             row.observables.extend(entry.links.iter().cloned());
