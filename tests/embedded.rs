@@ -125,6 +125,46 @@ fn the_newest_package_of_a_snapshot_feed_is_the_whole_feed_in_any_order() {
 }
 
 #[test]
+fn a_feed_may_be_declared_a_snapshot_after_its_packages_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let malware = |uuid: &str, modified: &str| {
+        serde_json::json!({
+            "type": "malware", "spec_version": "2.1", "id": format!("malware--{uuid}"), "created": "2020-01-01T00:00:00Z", "modified": modified, "name": uuid, "is_family": true
+        })
+    };
+    let (a, b) = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222");
+    let (first, second) = (folder.path().join("first.json"), folder.path().join("second.json"));
+    std::fs::write(&first, bundle(&serde_json::json!([malware(a, "2020-01-01T00:00:00Z"), malware(b, "2020-01-01T00:00:00Z")]))).unwrap();
+    std::fs::write(&second, bundle(&serde_json::json!([malware(b, "2020-02-01T00:00:00Z")]))).unwrap();
+    let config = folder.path().join("cell.yaml");
+    std::fs::write(
+        &config,
+        format!("log: {}\nstate_dir: {}\n", folder.path().join("log").display(), folder.path().join("state").display()),
+    )
+    .unwrap();
+    let sightline = |arguments: &[&std::ffi::OsStr]| {
+        let done = Command::new(env!("CARGO_BIN_EXE_sightline")).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let into = ["--feed".as_ref(), "vendor".as_ref(), "--config".as_ref(), config.as_os_str()];
+    sightline(&[&["process".as_ref(), first.as_os_str(), second.as_os_str()], &into[..]].concat());
+    sightline(&["feed".as_ref(), "-c".as_ref(), config.as_os_str(), "declare".as_ref(), "vendor".as_ref(), "--snapshot".as_ref()]);
+    let mut service = Command::new(env!("CARGO_BIN_EXE_sightline")).arg("run").arg("-c").arg(&config).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap();
+    assert!(service.wait().unwrap().success());
+    let rows = sightline(&["tap".as_ref(), "entities".as_ref(), "-c".as_ref(), config.as_os_str(), "--from-beginning".as_ref()]);
+    let rows: BTreeMap<String, bool> = rows
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|record| (record["key"].as_str().unwrap().to_owned(), !record["value"].is_null()))
+        .collect();
+    assert_eq!(rows.get(&format!("default:malware--{b}")), Some(&true), "{rows:?}");
+    assert!(!rows.get(&format!("default:malware--{a}")).is_some_and(|there| *there), "{rows:?}");
+}
+
+#[test]
 fn each_bad_object_is_one_dead_letter_and_all_good_ones_arrive() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mixed.json");

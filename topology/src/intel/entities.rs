@@ -144,10 +144,21 @@ impl Operator {
 
     fn declare(&mut self, feed: FeedKey, change: FeedChange, at: SourceRef) {
         match change {
-            FeedChange::Snapshot(snapshot) => self.state.tables.borrow_mut().feed(feed).snapshot = snapshot,
+            FeedChange::Snapshot(snapshot) => {
+                let newest = {
+                    let mut tables = self.state.tables.borrow_mut();
+                    let known = tables.feed(feed);
+                    let was_one = std::mem::replace(&mut known.snapshot, snapshot);
+                    known.newest.filter(|_| snapshot && !was_one)
+                };
+                // What an older package said is no part of a snapshot, also when this is said after the packages came.
+                if let Some(newest) = newest {
+                    self.withdraw_where(feed, at, |claim| claim.package != newest);
+                }
+            }
             FeedChange::Removed => {
                 self.state.tables.borrow_mut().feed(feed).newest = None;
-                self.withdraw_all(feed, at);
+                self.withdraw_where(feed, at, |_| true);
             }
         }
     }
@@ -164,15 +175,17 @@ impl Operator {
             known.snapshot && newer
         };
         if replaces {
-            self.withdraw_all(feed, at);
+            self.withdraw_where(feed, at, |_| true);
         }
     }
 
-    fn withdraw_all(&mut self, feed: FeedKey, at: SourceRef) {
+    /// Withdraws the feed's claims that `fits`.
+    fn withdraw_where(&mut self, feed: FeedKey, at: SourceRef, fits: impl Fn(&Claim) -> bool) {
         let supported: Vec<EntityKey> = {
             let tables = self.state.tables.borrow();
-            let of_feed =
-                |key: &EntityKey, head: &Head| key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed);
+            let of_feed = |key: &EntityKey, head: &Head| {
+                key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed && fits(claim))
+            };
             tables.heads.iter().filter(|(key, head)| of_feed(key, head)).map(|(key, _)| *key).collect()
         };
         for key in supported {

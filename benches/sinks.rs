@@ -1,15 +1,20 @@
-//! How many records a second a sink takes, and the same rows for its rivals.
+//! Records a second of each sink, beside the same rows written by the store's own bare client in the same run.
 //!
 //! ```text
-//! cargo run --release -p sightline-connectors --example sink_rate -- 100000 dump DIR
-//! cargo run --release -p sightline-connectors --example sink_rate -- 100000 postgres '{"url":"postgresql://…"}'
+//! eval "$(scripts/services env)"; export SIGHTLINE_ORACLE="$(scripts/oracle)"
+//! cargo run --release -p sightline-benches --bin sinks -- postgres elasticsearch neo4j
 //! ```
-//! A third of the records are entities of about 1 KB, a third observables, a third links between the two. `dump` writes them as
-//! `entities.ndjson`, `observables.ndjson`, `links.ndjson`; `rivals/` gives those to psql and to the official Python clients.
-#![allow(clippy::unwrap_used, missing_docs)]
+//! Synthetic: a third of the records are entities of about 1 KB, a third observables, a third links between the two, into an empty store. Ours writes
+//! through the sink as the runtime calls it, in batches of 10,000 with its offsets; the rivals in `peers/` write the same rows: psql with `COPY` and an upsert, the
+//! official Python clients with `bulk` and `UNWIND`. Both take turns; medians count.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails should say where and stop")]
 use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
+use clap::Parser;
+use serde_json::{Value, json};
+use sightline_benches::rival;
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
 use sightline_connectors::{Batch, Op, SinkRecord};
@@ -21,31 +26,98 @@ use sightline_schemas::{Micros, ObservableKind, Role};
 
 const BATCH: usize = 10_000;
 
+#[derive(Parser)]
+struct Args {
+    /// `postgres`, `elasticsearch`, `neo4j`.
+    #[arg(required = true)]
+    classes: Vec<String>,
+    /// Records, of all three sorts together.
+    #[arg(long, default_value_t = 150_000)]
+    records: usize,
+    /// Turns of each side.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [count, class, options] = arguments.as_slice() else { panic!("expected: COUNT dump DIR, or: COUNT CLASS OPTIONS") };
-    let values = values(count.parse().unwrap());
-    if class == "dump" {
-        return dump(&values, options);
+    let args = Args::parse();
+    let values = values(args.records);
+    let folder = tempfile::tempdir().unwrap();
+    dump(&values, folder.path());
+    for class in &args.classes {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for round in 0..args.rounds {
+            ours.push(sink(class, round, &values));
+            theirs.push(peer(class, round, folder.path()));
+        }
+        let (ours, theirs) = (median(ours), median(theirs));
+        let aim = if class == "postgres" { 50 } else { 80 };
+        println!("{class}: {} records, median of {}", args.records, args.rounds);
+        println!(
+            "  sightline sink {ours:>9.0} records/s\n  bare client    {theirs:>9.0} records/s\n  ratio          {:>9.2} (aim {aim} %)",
+            ours / theirs
+        );
     }
-    let config = ConnectorConfig::new("rate", class, serde_json::from_str(options).unwrap());
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; eval \"$(scripts/services env)\""))
+}
+
+/// A store of its own for each round, so that every round begins with nothing.
+fn options(class: &str, round: usize) -> Value {
+    match class {
+        "postgres" => json!({ "url": variable("SIGHTLINE_POSTGRES"), "schema": format!("rate{}_{round}", std::process::id()) }),
+        "elasticsearch" => {
+            json!({ "url": variable("SIGHTLINE_ELASTICSEARCH"), "prefix": format!("rate{}-{round}", std::process::id()), "replicas": 0 })
+        }
+        "neo4j" => json!({ "url": variable("SIGHTLINE_NEO4J"), "password": std::env::var("SIGHTLINE_NEO4J_PASSWORD").ok() }),
+        other => panic!("{other} is none of postgres, elasticsearch, neo4j"),
+    }
+}
+
+/// Records a second of the sink.
+fn sink(class: &str, round: usize, values: &[OutputRecord]) -> f64 {
+    if class == "neo4j" {
+        rival::python("../../tests/oracle/empty_graph.py", &[&variable("SIGHTLINE_NEO4J")]);
+    }
+    let config = ConnectorConfig::new("rate", class, serde_json::from_value(options(class, round)).unwrap());
     let mut sink = build(&config).unwrap();
-    let values = values.into_iter().filter(|value| sink.supports().contains(&value.record_type()));
-    let batches = batches(values.collect());
+    let values: Vec<_> = values.iter().filter(|value| sink.supports().contains(&value.record_type())).cloned().collect();
+    let batches = batches(&values);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         sink.open().await.unwrap();
-        for round in ["new", "replayed"] {
-            let (start, mut records) = (Instant::now(), 0);
-            for batch in &batches {
-                sink.put(batch).await.unwrap();
-                records += batch.records.len();
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            println!("{class} {round}: {records} records in {seconds:.2} s, {:.0}/s", records as f64 / seconds);
+        let start = Instant::now();
+        for batch in &batches {
+            sink.put(batch).await.unwrap();
         }
+        let seconds = start.elapsed().as_secs_f64();
         sink.close().await;
-    });
+        values.len() as f64 / seconds
+    })
+}
+
+/// Records a second of the bare client.
+fn peer(class: &str, round: usize, folder: &Path) -> f64 {
+    let folder = folder.to_str().unwrap();
+    let numbers = match class {
+        "postgres" => rival::shell("copy.sh", &[folder, &variable("SIGHTLINE_POSTGRES")]),
+        "elasticsearch" => {
+            let prefix = format!("rate{}-{round}", std::process::id());
+            rival::python("bulk.py", &[folder, &variable("SIGHTLINE_ELASTICSEARCH"), &prefix])
+        }
+        _ => {
+            let (user, password) = ("neo4j".to_owned(), std::env::var("SIGHTLINE_NEO4J_PASSWORD").unwrap_or_default());
+            rival::python("unwind.py", &[folder, &variable("SIGHTLINE_NEO4J"), &user, &password])
+        }
+    };
+    numbers[0] / numbers[1]
 }
 
 fn values(count: usize) -> Vec<OutputRecord> {
@@ -99,7 +171,7 @@ fn values(count: usize) -> Vec<OutputRecord> {
     values
 }
 
-fn batches(values: Vec<OutputRecord>) -> Vec<Batch> {
+fn batches(values: &[OutputRecord]) -> Vec<Batch> {
     let topics = Topics::new("soc");
     let mut batches = Vec::new();
     for (at, chunk) in values.chunks(BATCH).enumerate() {
@@ -133,8 +205,8 @@ fn record(value: &OutputRecord, topics: &Topics, epoch: u64) -> SinkRecord {
     }
 }
 
-fn dump(values: &[OutputRecord], directory: &str) {
-    let file = |name: &str| std::io::BufWriter::new(std::fs::File::create(format!("{directory}/{name}")).unwrap());
+fn dump(values: &[OutputRecord], directory: &Path) {
+    let file = |name: &str| std::io::BufWriter::new(std::fs::File::create(directory.join(name)).unwrap());
     let (mut entities, mut observables, mut links) = (file("entities.ndjson"), file("observables.ndjson"), file("links.ndjson"));
     for value in values {
         match value {

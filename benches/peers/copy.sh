@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Bare COPY and upsert by psql, of the rows that `sink_rate … dump DIR` wrote: what the PostgreSQL sink is measured against.
-# Usage: copy.sh DIR URL. Makes the schema `rival` anew; tables, keys and indices are the sink's.
+# Bare COPY and upsert by psql, of the rows that the bench wrote into DIR: what the PostgreSQL sink is measured against.
+# Usage: copy.sh DIR URL. Prints rows and seconds. Makes the schema `rival` anew; tables, keys and indices are the sink's.
 set -euo pipefail
 dir=$1 url=$2
 python3 - "$dir" <<'PY'
@@ -54,4 +54,4 @@ INSERT INTO rival.entity_observable SELECT * FROM stage_link
 COMMIT;
 SQL
 end=$(date +%s.%N)
-awk -v rows="$rows" -v seconds="$(echo "$end - $start" | bc)" 'BEGIN { printf "psql: %d rows in %.2f s, %.0f/s\n", rows, seconds, rows / seconds }'
+echo "$rows $(awk -v start="$start" -v end="$end" 'BEGIN { print end - start }')"

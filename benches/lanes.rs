@@ -1,0 +1,148 @@
+//! Records a second of the output lanes on Kafka, beside a plain producer of librdkafka that knows no transactions, in the same run.
+//!
+//! ```text
+//! eval "$(scripts/services env)"; cargo run --release -p sightline-benches --bin lanes
+//! ```
+//! Synthetic records of the size of links' and entities' rows, keyed, with the three headers of every output. Both sides have librdkafka's settings of the product
+//! (linger, batch, compression); the plain producer is idempotent and waits for acknowledgement by all, as `acks=all` is librdkafka's default. Both take turns; medians count.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails should say where and stop")]
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Parser;
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use sightline_log::kafka::{Kafka, KafkaOptions};
+use sightline_log::{Headers, Log};
+use sightline_schemas::topic::Topics;
+use sightline_topology::epoch::Epoch;
+use sightline_topology::lane::{LaneSettings, Lanes, Output};
+use sightline_topology::runtime::topic_specs;
+
+#[derive(Parser)]
+struct Args {
+    /// Records a turn.
+    #[arg(long, default_value_t = 400_000)]
+    records: usize,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 300)]
+    bytes: usize,
+    /// Records an epoch.
+    #[arg(long, default_value_t = 20_000)]
+    epoch: usize,
+    /// Turns of each side.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+fn main() {
+    let args = Args::parse();
+    let bootstrap = std::env::var("SIGHTLINE_KAFKA").expect("eval \"$(scripts/services env)\" first");
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..args.rounds {
+        let topics = Topics::new(&format!("bench-lanes-{}-{round}", std::process::id()));
+        let log = Kafka::new(KafkaOptions { bootstrap: bootstrap.clone(), ..KafkaOptions::default() }).unwrap();
+        log.ensure_topics(&topic_specs(&topics, 4, 1)).unwrap();
+        ours.push(args.records as f64 / lanes(&log, &topics, &args));
+        theirs.push(args.records as f64 / plain(&bootstrap, &topics, &args));
+    }
+    let (ours, theirs) = (median(ours), median(theirs));
+    println!(
+        "{} records of {} B, {} an epoch, two lanes, 4 partitions, one broker; median of {}",
+        args.records, args.bytes, args.epoch, args.rounds
+    );
+    println!(
+        "  lanes, in transactions   {ours:>9.0} records/s\n  plain producer           {theirs:>9.0} records/s\n  ratio                    {:>9.2} (aim 0.60)",
+        ours / theirs
+    );
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+fn output(topic: &Arc<str>, number: usize, args: &Args) -> Output {
+    // Values that compress as JSON in Avro does: half of it repeats.
+    let mut value = vec![b'x'; args.bytes];
+    let mut state = number as u64 | 1;
+    for byte in value.iter_mut().step_by(2) {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *byte = (state >> 56) as u8;
+    }
+    let headers = Headers::default()
+        .with("epoch", (number / args.epoch + 1).to_string())
+        .with("op", "u")
+        .with("origin", format!("soc.in.intel:0:{number}"));
+    Output { topic: Arc::clone(topic), key: format!("default:indicator--{number:032x}").into(), value: Some(Bytes::from(value)), headers }
+}
+
+/// Seconds until every lane has committed everything.
+fn lanes(log: &dyn Log, topics: &Topics, args: &Args) -> f64 {
+    let settings = LaneSettings::default();
+    let topic: Arc<str> = topics.entities().into();
+    let epochs = args.records.div_ceil(args.epoch);
+    let mut lanes = Lanes::open(log, topics, &settings, epochs as u64).unwrap();
+    let senders = lanes.take_senders();
+    let mut shares: Vec<Vec<Vec<Output>>> = vec![Vec::new(); senders.len()];
+    for epoch in 0..epochs {
+        let mut of_epoch: Vec<Vec<Output>> = vec![Vec::new(); senders.len()];
+        for number in epoch * args.epoch..((epoch + 1) * args.epoch).min(args.records) {
+            of_epoch[number % senders.len()].push(output(&topic, number, args));
+        }
+        shares.iter_mut().zip(of_epoch).for_each(|(share, outputs)| share.push(outputs));
+    }
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for ((_, sender), share) in senders.into_iter().zip(shares) {
+            scope.spawn(move || {
+                for (epoch, outputs) in (1..).zip(share) {
+                    sender.send(Epoch(epoch), outputs);
+                }
+            });
+        }
+    });
+    lanes.close().unwrap();
+    started.elapsed().as_secs_f64()
+}
+
+/// Seconds until the broker has acknowledged everything.
+fn plain(bootstrap: &str, topics: &Topics, args: &Args) -> f64 {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("linger.ms", "2")
+        .set("batch.size", "1000000")
+        .set("compression.type", "lz4")
+        .set("queue.buffering.max.messages", "2000000")
+        .set("queue.buffering.max.kbytes", "262144")
+        .set("delivery.report.only.error", "true")
+        .create()
+        .unwrap();
+    let topic: Arc<str> = topics.observables().into();
+    let records: Vec<Output> = (0..args.records).map(|number| output(&topic, number, args)).collect();
+    let started = Instant::now();
+    for record in &records {
+        let headers = record
+            .headers
+            .0
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (name, value)| headers.insert(Header { key: name, value: Some(&value[..]) }));
+        let mut sending =
+            BaseRecord::<[u8], [u8]>::to(&topic).key(&record.key[..]).payload(record.value.as_deref().unwrap()).headers(headers);
+        loop {
+            match producer.send(sending) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    sending = back;
+                    producer.poll(Duration::from_millis(1));
+                }
+                Err((error, _)) => panic!("{error}"),
+            }
+        }
+    }
+    producer.flush(Duration::from_secs(120)).unwrap();
+    started.elapsed().as_secs_f64()
+}

@@ -1,0 +1,91 @@
+//! The real engine on an embedded log of its own, fed through its input topic as `process` does.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sightline_log::embedded::{Embedded, EmbeddedOptions};
+use sightline_log::{Headers, Log, LogWriter, NewRecord, TopicPartition};
+use sightline_schemas::registry::EmbeddedRegistry;
+use sightline_schemas::topic::Topics;
+use sightline_topology::runtime::{Engine, EngineOptions, InputMode, topic_specs};
+use sightline_topology::settings::TopologySettings;
+
+/// Below the megabyte that brokers take.
+const PART: usize = 900_000;
+const PARTITIONS: i32 = 4;
+
+/// A cell in a temporary folder.
+pub struct Cell {
+    pub log: Arc<dyn Log>,
+    pub topics: Topics,
+    folder: tempfile::TempDir,
+}
+
+impl Cell {
+    /// `sync`: whether commits wait for the disk, as a service's do.
+    pub fn new(sync: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Embedded::open(&folder.path().join("log"), EmbeddedOptions { sync, ..EmbeddedOptions::default() }).unwrap();
+        let topics = Topics::new("soc");
+        log.ensure_topics(&topic_specs(&topics, PARTITIONS, 1)).unwrap();
+        Self { log: Arc::new(log), topics, folder }
+    }
+
+    /// Writes a package in parts.
+    pub fn send(&self, writer: &mut dyn LogWriter, feed: &str, name: &str, bytes: &Bytes) {
+        let parts = bytes.len().div_ceil(PART).max(1);
+        for part in 0..parts {
+            let headers = Headers::default()
+                .with("tenant", "default")
+                .with("feed", feed.to_owned())
+                .with("format", "stix")
+                .with("package", name.to_owned())
+                .with("part", part.to_string())
+                .with("parts", parts.to_string());
+            let value = bytes.slice(part * PART..((part + 1) * PART).min(bytes.len()));
+            let topic = self.topics.intel_in().into();
+            writer.send(NewRecord { topic, partition: None, key: Some(feed.to_owned().into()), value: Some(value), headers }).unwrap();
+        }
+    }
+
+    pub fn start(&self, workers: usize, input: InputMode) -> Engine {
+        Engine::start(EngineOptions {
+            log: Arc::clone(&self.log),
+            registry: Arc::new(EmbeddedRegistry),
+            topics: self.topics.clone(),
+            settings: TopologySettings::default(),
+            workers,
+            state_dir: self.folder.path().join("state"),
+            input,
+            partitions: PARTITIONS,
+            replication: 1,
+        })
+        .unwrap()
+    }
+
+    /// Records in a topic.
+    pub fn count(&self, topic: &str) -> i64 {
+        (0..PARTITIONS)
+            .map(|number| {
+                let range = self.log.range(&TopicPartition::new(topic, number)).unwrap();
+                range.end.0 - range.start.0
+            })
+            .sum()
+    }
+
+    /// Waits until `engine` has taken in `records` and every lane has committed them.
+    pub fn settle(&self, engine: &Engine, records: u64) {
+        let mut taken_at = None;
+        loop {
+            let status = engine.status();
+            if status.records >= records {
+                let head = *taken_at.get_or_insert(status.head);
+                if status.committed >= head {
+                    return;
+                }
+            }
+            assert!(!engine.is_finished(), "the engine ended early");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
