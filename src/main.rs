@@ -62,6 +62,10 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.verbose, cli.log_format);
+    if let Err(error) = sightline_failpoints::arm() {
+        eprintln!("sightline: {error}");
+        return ExitCode::FAILURE;
+    }
     // A panic in any thread leaves a state that nobody vouches for: end, restart, replay.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
