@@ -66,11 +66,13 @@ fn main() -> ExitCode {
         eprintln!("sightline: {error}");
         return ExitCode::FAILURE;
     }
-    // A panic in any thread leaves a state that nobody vouches for: end, restart, replay.
+    // A panic in any thread leaves a state that nobody vouches for: end, restart, replay. Only a parser's becomes a dead letter instead.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        std::process::abort();
+        if !sightline_topology::guard::is_guarded() {
+            std::process::abort();
+        }
     }));
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args),
