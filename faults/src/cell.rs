@@ -3,13 +3,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use fastrand::Rng;
 use sightline_log::Log;
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_log::kafka::{Kafka, KafkaOptions};
 
-use crate::child::Service;
+use crate::child::{Service, output, starting};
 use crate::servers::Servers;
 use crate::workload::{SNAPSHOT_FEED, Step};
 
@@ -187,14 +187,10 @@ impl Cell {
     pub fn log(&self) -> Result<Box<dyn Log>> {
         Ok(match &self.place {
             Place::Embedded => {
+                let _alone = starting();
                 Box::new(Embedded::open(&self.folder.join("log"), EmbeddedOptions { sync: false, ..EmbeddedOptions::default() })?)
             }
             Place::Servers(servers) => Box::new(Kafka::new(KafkaOptions { bootstrap: servers.kafka.clone(), ..KafkaOptions::default() })?),
         })
     }
-}
-
-fn output(mut command: Command) -> Result<(Option<i32>, String)> {
-    let done = command.output().context("failed to start sightline")?;
-    Ok((done.status.code(), format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))))
 }

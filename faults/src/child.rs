@@ -2,6 +2,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +10,26 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a clean end may take before it counts as none.
 const DRAIN: Duration = Duration::from_secs(60);
+
+/// Held while a process is started and while a log is opened. Between fork and exec a child has copies of all files that are open here, the lock of
+/// another run's embedded log among them, which then seems to be in use.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Waits until no process is being started.
+pub fn starting() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a command to its end: its exit code, and what it says.
+pub fn output(mut command: Command) -> Result<(Option<i32>, String)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = {
+        let _alone = starting();
+        command.spawn().context("failed to start sightline")?
+    };
+    let done = child.wait_with_output()?;
+    Ok((done.status.code(), format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr))))
+}
 
 /// A child process; killed when dropped.
 pub struct Service {
@@ -29,6 +50,7 @@ impl Service {
     /// Starts `command`, its standard error into a file.
     pub fn start(mut command: Command, stderr: &Path) -> Result<Self> {
         let file = File::create(stderr)?;
+        let _alone = starting();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file).spawn().context("failed to start sightline")?;
         Ok(Self { child, stderr: stderr.to_owned() })
     }

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
+use crate::child::output;
 
 /// A mounted tmpfs; unmounted when dropped.
 pub struct FullDisk {
@@ -26,9 +28,11 @@ impl FullDisk {
     /// Mounts one at `at`, a new directory.
     pub fn mount(at: &Path) -> Result<Self> {
         fs::create_dir_all(at)?;
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(at).output().context("failed to run mount")?;
-        if !done.status.success() {
-            bail!("mount: {}", String::from_utf8_lossy(&done.stderr).trim());
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(at);
+        let (code, text) = output(command)?;
+        if code != Some(0) {
+            bail!("mount: {}", text.trim());
         }
         Ok(Self { at: at.to_owned() })
     }
@@ -60,6 +64,8 @@ impl FullDisk {
 
 impl Drop for FullDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.at).status();
+        let mut command = Command::new("umount");
+        command.arg(&self.at);
+        let _ = output(command);
     }
 }

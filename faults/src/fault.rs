@@ -110,6 +110,13 @@ pub enum Ending {
     TerminatedAfter(u64),
     /// SIGSTOP after so many milliseconds; another is started; SIGCONT.
     Replaced(u64),
+    /// As the kind of fault says, beside the process; then `kill -9` or SIGTERM.
+    Beside {
+        /// Milliseconds before it, and after it.
+        after: u64,
+        /// Whether the process is killed in the end.
+        kill: bool,
+    },
     /// Its state directory lies on a file system that is full, until SIGTERM after so many milliseconds.
     OnFullDisk(u64),
 }
@@ -120,7 +127,8 @@ const REACH: u64 = 1_500;
 impl Fault {
     /// The lives between one step of the workload and the next. `lanes`: how many there are; `sinks`: names of the connectors.
     pub fn lives(self, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Vec<Life> {
-        let lives = rng.usize(1..=3);
+        // With servers a life takes ten times as long.
+        let lives = if sinks.len() > 1 { 1 } else { rng.usize(1..=3) };
         (0..lives).map(|_| self.life(rng, lanes, sinks)).collect()
     }
 
@@ -176,10 +184,9 @@ impl Fault {
             Self::Zombie => Life { ending: Ending::Replaced(moment(rng)), ..Life::default() },
             Self::Poison => Life { ending: Ending::Killed(moment(rng)), ..Life::default() },
             // What happens to servers happens beside the process.
-            Self::StoreRefuses | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable => Life {
-                ending: if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) },
-                ..Life::default()
-            },
+            Self::StoreRefuses | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable => {
+                Life { ending: Ending::Beside { after: rng.u64(300..3_000), kill: rng.bool() }, ..Life::default() }
+            }
         }
     }
 }

@@ -58,6 +58,26 @@ impl Findings {
         }
     }
 
+    /// Takes in what `verify` says of each store.
+    pub fn verified(&mut self, text: &str) {
+        let mut place = "stores";
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let [name, "at", "epoch", ..] = words[..] {
+                place = ["sqlite", "postgres", "elasticsearch", "neo4j"].into_iter().find(|store| *store == name).unwrap_or("stores");
+            }
+            if let [ty, _, "equal", missing, "missing", extra, "extra", different, "different"] = words[..] {
+                for (kind, many) in [(Kind::Lost, missing), (Kind::Doubled, extra), (Kind::Differs, different)] {
+                    let many = many.parse().unwrap_or(0);
+                    if many > 0 {
+                        self.note(place, kind, || format!("verify: {many} {ty}"));
+                        self.count(place, kind, many - 1);
+                    }
+                }
+            }
+        }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.by_place.values().all(|counts| *counts == Counts::default())

@@ -14,6 +14,7 @@ mod drive;
 mod fault;
 mod findings;
 mod outputs;
+mod proxy;
 mod reference;
 mod servers;
 mod store;
@@ -61,6 +62,9 @@ struct Args {
     /// How many different workloads the seeds choose from.
     #[arg(long, default_value_t = 40)]
     workloads: u64,
+    /// Only the first steps of each workload: shorter runs.
+    #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+    steps: usize,
     /// A `sightline` built with the feature `failpoints`; by default it is built now.
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -112,6 +116,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         place,
         control,
         workloads: args.workloads.max(1),
+        steps: args.steps.max(1),
         keep: args.keep,
         references: reference::References::default(),
     };
