@@ -62,11 +62,17 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.verbose, cli.log_format);
-    // A panic in any thread leaves a state that nobody vouches for: end, restart, replay.
+    if let Err(error) = sightline_failpoints::arm() {
+        eprintln!("sightline: {error}");
+        return ExitCode::FAILURE;
+    }
+    // A panic in any thread leaves a state that nobody vouches for: end, restart, replay. Only a parser's becomes a dead letter instead.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
-        std::process::abort();
+        if !sightline_topology::guard::is_guarded() {
+            std::process::abort();
+        }
     }));
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args),

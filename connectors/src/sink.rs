@@ -1,5 +1,6 @@
 //! The contract of a sink.
 use async_trait::async_trait;
+use sightline_failpoints::{self as failpoints, Point};
 use sightline_log::{Offset, TopicPartition};
 use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{OutputRecord, RecordType};
@@ -134,4 +135,9 @@ impl SinkError {
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Retriable { .. })
     }
+}
+
+/// Passes a failpoint of `connector`; what it is told to fail with may pass, as the failures of a store do.
+pub(crate) fn fail(point: Point, connector: &str) -> Result<(), SinkError> {
+    failpoints::io(point, connector).map_err(|error| SinkError::retriable("write a batch", error))
 }

@@ -7,6 +7,7 @@ pub mod by_epoch;
 pub mod dataflow;
 pub mod epoch;
 pub mod events;
+pub mod guard;
 pub mod intel;
 pub mod lane;
 pub mod output;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sightline_failpoints::{self as failpoints, Point};
 use sightline_log::Headers;
 use sightline_schemas::avro::{Encoder, OutputRecord, RecordType};
 use sightline_schemas::record::Stage;
@@ -171,6 +172,9 @@ pub fn to_lanes<'scope>(
                 if let LaneMessage::Emission(emission) = message {
                     by_lane.entry(lane).or_default().push(emission);
                 }
+            }
+            if let Some((lane, _)) = lanes.first() {
+                failpoints::hit(Point::EpochComputed, format_args!("lane-{lane}"));
             }
             for (lane, sender) in &lanes {
                 let emissions = by_lane.remove(&u64::from(*lane)).unwrap_or_default();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use sightline_failpoints::{self as failpoints, Control, Point};
 use sightline_log::{Log, LogError, Offset, TopicPartition};
 use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
@@ -121,10 +122,12 @@ pub fn recover(
     let (journal, mut entries) = Journal::open(log, topics)?;
     let lanes = Lanes::open(log, topics, &settings.lanes, settings.flow.window_epochs)?;
     let gate = lanes.committed().min();
+    failpoints::hit(Point::StartProgress, "");
 
     // R4, R5.
     let fingerprint = fingerprint(settings);
     let (manifest, loaded) = newest_usable(directory, gate)?;
+    failpoints::hit(Point::StartChosen, "");
     let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
     if entries.first().is_some_and(|first| first.epoch > resume.next()) {
@@ -153,6 +156,7 @@ pub fn recover(
         documents.push(Documents::open(directory, owned, marks, snapshot_sender.clone()).map_err(failed)?);
     }
 
+    failpoints::hit(Point::StartLoaded, "");
     // R6.
     let former = Former::open(log, positions(log, topics, manifest.as_ref())?, resume, wall, settings.epochs.clone())?;
     let options = SnapshotOptions {
@@ -164,6 +168,7 @@ pub fn recover(
         committed: lanes.committed(),
     };
     let snapshots = Snapshots::start(receiver, options).map_err(failed)?;
+    failpoints::hit(Point::StartAssigned, "");
     tracing::info!(resume = resume.0, gate = gate.0, replay = entries.len(), workers, "recovered");
     Ok(Recovered { journal, entries, lanes, former, resume, tables, documents, snapshots, snapshot_sender })
 }
@@ -172,7 +177,9 @@ type Loaded = Vec<(SegmentMeta, Vec<Entry>)>;
 
 /// The newest manifest that no lane is behind and whose segments are whole.
 fn newest_usable(directory: &Path, gate: Epoch) -> Result<(Option<Manifest>, Loaded), RecoveryError> {
-    for manifest in manifest::list(directory).into_iter().filter(|manifest| manifest.epoch <= gate) {
+    for manifest in
+        manifest::list(directory).into_iter().filter(|manifest| manifest.epoch <= gate || failpoints::without(Control::ManifestAhead))
+    {
         let segments: Result<Loaded, SegmentError> =
             manifest.segments.iter().map(|meta| Ok((meta.clone(), segment::read(directory, meta)?))).collect();
         match segments {

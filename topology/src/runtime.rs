@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use sightline_failpoints::{self as failpoints, Control, Point};
 use sightline_log::{CleanUp, Log, LogError, Offset, TopicPartition, TopicSpec};
 use sightline_schemas::avro::{Encoder, RecordType};
 use sightline_schemas::registry::{RegistryError, SchemaRegistry};
@@ -354,6 +355,10 @@ impl Source {
         let mut pace = Pace::new(Duration::from_millis(self.settings.snapshots.interval_ms));
         for entry in std::mem::take(&mut self.entries) {
             let records = self.former.replay(&entry)?;
+            failpoints::hit(Point::StartReplaying, "");
+            if failpoints::without(Control::NoReplay) {
+                continue;
+            }
             let snapshot = pace.is_due(&entry);
             self.feed(&entry, records, snapshot)?;
             if snapshot {
@@ -364,15 +369,23 @@ impl Source {
             InputMode::Follow => None,
             InputMode::Drain => Some(self.ends()?),
         };
+        failpoints::hit(Point::StartMinting, "");
         let mut published_at = Instant::now();
         loop {
             let drained = targets.as_ref().is_some_and(|targets| self.has_reached(targets));
             let last = drained || self.shared.stop.load(Ordering::SeqCst);
             let formed = if last { self.former.form_last(drained)? } else { self.former.form()? };
             let snapshot = pace.is_due(&formed.entry) || last;
+            failpoints::hit(Point::EpochFormed, "");
             // I1: the journal first.
-            self.journal.append(&formed.entry)?;
-            self.feed(&formed.entry, formed.records, snapshot)?;
+            if failpoints::without(Control::JournalLate) {
+                self.feed(&formed.entry, formed.records, snapshot)?;
+                self.journal.append(&formed.entry)?;
+            } else {
+                self.journal.append(&formed.entry)?;
+                self.feed(&formed.entry, formed.records, snapshot)?;
+            }
+            failpoints::hit(Point::EpochReleased, "");
             if snapshot {
                 self.begin_snapshot(&formed.entry);
             }
@@ -392,6 +405,7 @@ impl Source {
     fn begin_snapshot(&self, entry: &JournalEntry) {
         let positions = self.former.positions().into_iter().map(|(at, offset)| (at.topic.to_string(), at.partition, offset.0)).collect();
         self.snapshots.begin(entry.epoch, entry.wall, positions);
+        failpoints::hit(Point::SnapshotBegun, "");
     }
 
     /// The ends of all inputs, now.

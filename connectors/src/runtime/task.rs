@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sightline_failpoints::{self as failpoints, Point};
 use sightline_log::{Log, LogError, Offset, TopicPartition};
 use sightline_schemas::avro::RecordType;
 use sightline_schemas::registry::SchemaRegistry;
@@ -69,6 +70,7 @@ impl Task {
         while let Err(error) = self.writer.sink.open().await {
             self.writer.wait_after(error).await?;
         }
+        failpoints::hit(Point::SinkOpened, &self.config.name);
         let from = self.positions().await?;
         self.writer.reached(&from);
         self.writer.progress.send_modify(super::status::Progress::running);

@@ -18,7 +18,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Micros {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX).saturating_add(sightline_failpoints::clock_offset_micros()))
     }
 }
 

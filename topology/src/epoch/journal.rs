@@ -4,12 +4,19 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use sightline_failpoints::{self as failpoints, Control, Point};
 use sightline_log::{Headers, Log, LogError, NewRecord, Record, TopicPartition, TransactionalWriter};
 use sightline_schemas::topic::Topics;
 
 use super::entry::VERSION;
 use super::transaction::transact;
 use super::{Epoch, JournalEntry};
+
+/// The transactional id of a writer. It is the cell's and not the process's: so the next process fences this one (I5).
+pub(crate) fn writer_id(topics: &Topics, name: &str) -> String {
+    let id = format!("{}-{name}", topics.prefix());
+    if failpoints::without(Control::NoFence) { format!("{id}-{}", std::process::id()) } else { id }
+}
 
 /// How long a system topic may give nothing before its end is reached.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +36,8 @@ impl Journal {
     /// [`LogError`]; an entry that cannot be read, or one that is missing between two others, is [`LogError::Fatal`], for nothing after it can be replayed.
     pub fn open(log: &dyn Log, topics: &Topics) -> Result<(Self, Vec<JournalEntry>), LogError> {
         let topic = topics.epochs();
-        let writer = log.transactional(&format!("{}-journal", topics.prefix()))?;
+        let writer = log.transactional(&writer_id(topics, "journal"))?;
+        failpoints::hit(Point::StartJournal, "");
         let mut entries: Vec<JournalEntry> = Vec::new();
         read_all(log, &topic, |record| {
             let entry = decode(&record)?;

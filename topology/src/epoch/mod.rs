@@ -17,8 +17,8 @@ pub use clock::{Clock, SetClock, SystemClock};
 pub use entry::{EpochRange, JournalEntry};
 pub use error::EpochError;
 pub use former::{Formed, Former};
-pub(crate) use journal::read_all;
 pub use journal::{Journal, trim};
+pub(crate) use journal::{read_all, writer_id};
 pub use settings::EpochSettings;
 
 /// The number of an epoch: the only timestamp of the dataflow. Epoch 0 is before all input.

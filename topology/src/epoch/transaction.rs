@@ -1,6 +1,7 @@
 //! One transaction, tried until it is in.
 use std::time::Duration;
 
+use sightline_failpoints::{self as failpoints, Point};
 use sightline_log::{LogError, TransactionalWriter};
 
 /// The first pause after a failure; a broker that changes leaders is back within a few of these.
@@ -25,10 +26,16 @@ pub(crate) fn transact(
         pause = (pause * 2).min(LONGEST_PAUSE);
     };
     loop {
-        let tried = writer.begin().and_then(|()| fill(&mut *writer)).and_then(|()| writer.commit());
-        match tried {
+        let filled = writer.begin().and_then(|()| fill(&mut *writer)).and_then(|()| {
+            let failed = |error: std::io::Error| LogError::Retriable { what: "commit", message: error.to_string() };
+            failpoints::io(Point::CommitBefore, who).map_err(failed)
+        });
+        match filled.and_then(|()| writer.commit()) {
             Err(error) if error.is_retriable() => wait(&error),
-            done => return done,
+            done => {
+                failpoints::hit(Point::CommitAfter, who);
+                return done;
+            }
         }
         // `begin` is refused while the failed transaction is open.
         while let Err(error) = writer.abort() {

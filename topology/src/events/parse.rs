@@ -11,6 +11,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 use super::EventRef;
 use crate::by_epoch::Flow;
+use crate::guard::{guarded, unguarded};
 use crate::output::{Emission, Emitter, Rejection};
 use crate::source::Raw;
 
@@ -62,7 +63,7 @@ fn parse(raw: &Raw, limits: &Limits, emitter: &Emitter, worker: u32, out: &mut d
             return out(ParsedEvent::Row(Box::new(emitter.dead_letter(raw.at, rejection))));
         }
     };
-    parse_events(&raw.value, limits, &mut |item| match item {
+    let mut take = |item| match item {
         EventItem::Poison(poison) => out(dead_letter(poison, raw, emitter)),
         EventItem::Event { index, event } => {
             let event_ref = EventRef { at: raw.at, index: index as u32, worker };
@@ -72,7 +73,13 @@ fn parse(raw: &Raw, limits: &Limits, emitter: &Emitter, worker: u32, out: &mut d
                 out(ParsedEvent::Probe(observable, event_ref));
             }
         }
-    });
+    };
+    let input = std::slice::from_ref(&raw.value);
+    let parsed = guarded(input, limits, || parse_events(&raw.value, limits, &mut |item| unguarded(|| take(item))));
+    if let Err(poison) = parsed {
+        // The events before the panic have left; the dead letter has the input as a whole.
+        out(dead_letter(poison, raw, emitter));
+    }
 }
 
 fn record(event: FlatEvent, tenant: TenantId, source: &str, received: Micros) -> EventRecord {

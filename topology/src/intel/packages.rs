@@ -14,6 +14,7 @@ use sightline_schemas::{ContentHash, FeedId, Micros, ObservableKey, StixId, Tena
 use super::{FeedChange, FeedKey, IntelMessage, PackageRank, Routed, Tick};
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
+use crate::guard::guarded;
 use crate::output::{Emission, Emitter, Rejection};
 use crate::settings::IntelSettings;
 use crate::source::{InputTopic, Raw, SourceRef};
@@ -220,7 +221,7 @@ impl Packages {
             return;
         }
         let mut reading = Reading { limits: &self.limits, ..Reading::new(&self.limits) };
-        let parsed = parse_intel(heading.format, parts, &self.limits, &mut |item| reading.take(item));
+        let parsed = guarded(parts, &self.limits, || parse_intel(heading.format, parts, &self.limits, &mut |item| reading.take(item)));
         let id = ContentHash::of_parts([heading.feed.tenant.as_str().as_bytes(), heading.feed.feed.as_str().as_bytes(), sha256.as_bytes()]);
         let mut record = PackageRecord {
             tenant: heading.feed.tenant.to_string(),
@@ -234,7 +235,7 @@ impl Packages {
             rejected: 0,
             error: None,
         };
-        match parsed {
+        match parsed.flatten() {
             Ok(digest) => {
                 let Reading { objects, poisons, observables, .. } = reading;
                 record.format = digest.format.to_owned();

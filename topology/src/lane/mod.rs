@@ -12,12 +12,13 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sightline_failpoints::{self as failpoints, Point};
 use sightline_log::{Headers, Log, LogError};
 use sightline_schemas::topic::Topics;
 
 pub use committed::Committed;
 
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, writer_id};
 
 /// How outputs are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +85,7 @@ impl Lanes {
     /// # Errors
     /// [`LogError`].
     pub fn open(log: &dyn Log, topics: &Topics, settings: &LaneSettings, window: u64) -> Result<Self, LogError> {
-        let ids: Vec<String> = (0..settings.count).map(|lane| format!("{}-lane-{lane}", topics.prefix())).collect();
+        let ids: Vec<String> = (0..settings.count).map(|lane| writer_id(topics, &format!("lane-{lane}"))).collect();
         // In parallel: each takeover may wait for a transaction of the older process to end.
         let writers: Vec<_> = std::thread::scope(|scope| {
             let openings: Vec<_> = ids.iter().map(|id| scope.spawn(|| log.transactional(id))).collect();
@@ -95,6 +96,7 @@ impl Lanes {
                 })
                 .collect()
         });
+        failpoints::hit(Point::StartLanes, "");
         let gates = progress::read(log, topics, settings.count)?;
         let committed = Arc::new(Committed::new(gates.clone()));
         let (mut senders, mut threads) = (Vec::new(), Vec::new());

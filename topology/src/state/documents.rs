@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sightline_failpoints::{self as failpoints, Point};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::snapshot::SnapshotSender;
@@ -162,6 +163,7 @@ impl DocumentFile {
             self.file = Some(OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?);
         }
         if let Some(file) = &self.file {
+            failpoints::io(Point::DocumentsFlush, vnode)?;
             // At an explicit offset: a write that failed half-way is written over.
             file.write_all_at(&self.tail, self.written)?;
             self.written += self.tail.len() as u64;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sightline_failpoints::{self as failpoints, Point};
 use sightline_schemas::Micros;
 
 use super::documents::Mark;
@@ -114,6 +115,7 @@ pub fn commit(directory: &Path, manifest: &Manifest) -> Result<Option<Epoch>, Ma
         path,
         source,
     })?;
+    failpoints::hit(Point::ManifestDurable, "");
     Ok(collect_garbage(directory, manifest.epoch.0))
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sightline_failpoints::{self as failpoints, Control, Point};
 
 use crate::epoch::Epoch;
 
@@ -143,7 +144,7 @@ pub fn write(directory: &Path, meta: &SegmentMeta, entries: &Entries) -> Result<
     header.extend_from_slice(&meta.epoch.0.to_le_bytes());
     header.extend_from_slice(&entries.count.to_le_bytes());
     let checksum = blake3::Hasher::new().update(&header).update(&entries.bytes).finalize();
-    let written = File::create(&path).and_then(|mut file| {
+    let written = failpoints::io(Point::SegmentBefore, meta.table).and_then(|()| File::create(&path)).and_then(|mut file| {
         file.write_all(&header)?;
         file.write_all(&entries.bytes)?;
         file.write_all(checksum.as_bytes())
@@ -174,7 +175,7 @@ pub fn read(directory: &Path, meta: &SegmentMeta) -> Result<Vec<Entry>, SegmentE
 fn decode(mut bytes: Bytes, meta: &SegmentMeta) -> Result<Vec<Entry>, &'static str> {
     let body = bytes.len().checked_sub(CHECKSUM).filter(|body| *body >= HEADER).ok_or("too short")?;
     let checksum = bytes.split_off(body);
-    if blake3::hash(&bytes).as_bytes()[..] != checksum[..] {
+    if blake3::hash(&bytes).as_bytes()[..] != checksum[..] && !failpoints::without(Control::TrustChecksums) {
         return Err("checksum");
     }
     let mut rest = Cursor { bytes, at: 0 };

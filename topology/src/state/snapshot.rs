@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sightline_log::Log;
+use sightline_failpoints::{self as failpoints, Control, Point};
+use sightline_log::{Log, LogError};
 use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
 
@@ -254,6 +255,7 @@ impl Writer {
         match segment::write(&self.options.directory, &meta, &entries) {
             Ok(()) => {
                 self.unwritten.remove(&place);
+                failpoints::hit(Point::SegmentWritten, meta.table);
                 self.unsynced.insert(meta.clone());
                 open.segments.push(meta);
             }
@@ -322,11 +324,13 @@ impl Writer {
         self.unsynced.retain(|meta| meta.epoch > epoch);
         self.synced_documents.extend(marks.iter().map(|mark| (mark.vnode, mark.len)));
         tracing::debug!(epoch = epoch.0, millis = began.elapsed().as_millis(), "the snapshot is on the disk");
+        failpoints::hit(Point::SnapshotSynced, "");
         Ok(())
     }
 
     fn sync_files(&self, marks: &[Mark]) -> Result<(), String> {
         let directory = &self.options.directory;
+        failpoints::io(Point::SnapshotSync, "").map_err(|error| error.to_string())?;
         // One that was overtaken is in no manifest to come.
         for meta in self.unsynced.iter().filter(|meta| self.segments.get(&(meta.table, meta.vnode)) == Some(meta)) {
             segment::sync(directory, meta).map_err(|error| error.to_string())?;
@@ -342,12 +346,12 @@ impl Writer {
     fn commit_ready(&mut self) {
         let durable = self.options.committed.durable();
         while let Some((&epoch, open)) = self.open.iter_mut().find(|(_, open)| open.ready.is_some())
-            && epoch <= durable
+            && (epoch <= durable || failpoints::without(Control::ManifestAhead))
         {
             let ready = open.ready.take();
             self.open.remove(&epoch);
             let Some(manifest) = ready else { continue };
-            debug_assert!(manifest.epoch <= self.options.committed.durable(), "I3");
+            debug_assert!(manifest.epoch <= self.options.committed.durable() || failpoints::without(Control::ManifestAhead), "I3");
             match manifest::commit(&self.options.directory, &manifest) {
                 Ok(oldest) => {
                     tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot");
@@ -360,11 +364,19 @@ impl Writer {
 
     fn trim_journal(&self, oldest: Option<Epoch>) {
         if let (Some((log, topics)), Some(oldest)) = (&self.journal, oldest)
-            && let Err(error) = trim(&**log, topics, oldest)
+            && let Err(error) = trimmed(&**log, topics, oldest)
         {
             tracing::warn!(%error, "the journal is not trimmed; the next snapshot tries again");
         }
     }
+}
+
+fn trimmed(log: &dyn Log, topics: &Topics, oldest: Epoch) -> Result<(), LogError> {
+    let failed = |error: std::io::Error| LogError::Retriable { what: "trim the journal", message: error.to_string() };
+    failpoints::io(Point::JournalTrim, "").map_err(failed)?;
+    trim(log, topics, oldest)?;
+    failpoints::hit(Point::JournalTrimmed, "");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod lease;
 mod scan;
 
 use async_trait::async_trait;
+use sightline_failpoints::Point;
 use sightline_log::{Offset, TopicPartition};
 use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{OutputRecord, RecordType};
@@ -20,7 +21,7 @@ pub use config::{ElasticsearchConfig, Refresh};
 
 use crate::batch::Batch;
 use crate::canonical;
-use crate::sink::{SinkConnector, SinkError, Stored};
+use crate::sink::{SinkConnector, SinkError, Stored, fail};
 use client::Client;
 use lease::Lease;
 
@@ -73,11 +74,13 @@ impl SinkConnector for ElasticsearchSink {
         let lease = self.lease.as_mut().ok_or_else(|| SinkError::fatal("write", "put was called before open"))?;
         // Not atomic with what follows, and need not be: what a zombie still writes is versioned, and its positions are refused.
         lease.check(&client).await?;
+        fail(Point::SinkBeforeRows, &self.connector)?;
         bulk::write(&client, &self.config, batch).await?;
+        fail(Point::SinkBeforeOffset, &self.connector)?;
         if !batch.next.is_empty() {
             lease.store(&client, batch).await?;
         }
-        Ok(())
+        fail(Point::SinkAfterCommit, &self.connector)
     }
 
     async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {

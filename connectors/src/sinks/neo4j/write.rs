@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 
 use neo4rs::{BoltList, BoltType, Graph, Txn, query};
+use sightline_failpoints::Point;
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::record::LinkRecord;
 
@@ -9,7 +10,7 @@ use super::known::{KnownEdges, SIGHTED, edge_type};
 use super::rows::{self, Properties};
 use super::{cypher, failed, session};
 use crate::batch::{Batch, Op, SinkRecord};
-use crate::sink::{Refused, SinkError};
+use crate::sink::{Refused, SinkError, fail};
 
 /// Rows of one statement: 5,000 was the quickest of what was tried.
 const ROWS: usize = 5_000;
@@ -34,7 +35,10 @@ pub(super) async fn put(graph: &Graph, connector: &str, generation: i64, batch: 
     let mut transaction = graph.start_txn().await.map_err(failed)?;
     let written = write(&mut transaction, connector, generation, batch, plan.statements).await;
     match written {
-        Ok(()) => transaction.commit().await.map_err(failed),
+        Ok(()) => {
+            transaction.commit().await.map_err(failed)?;
+            fail(Point::SinkAfterCommit, connector)
+        }
         Err(error) => {
             // The server drops it with the connection in any case.
             let _ = transaction.rollback().await;
@@ -60,6 +64,7 @@ async fn write(
     if !held {
         return Err(SinkError::Fenced { connector: connector.to_owned() });
     }
+    fail(Point::SinkBeforeRows, connector)?;
     for (statement, rows) in statements {
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
@@ -67,6 +72,7 @@ async fn write(
             transaction.run(query(&statement).param("rows", BoltType::List(BoltList::from(rows)))).await.map_err(failed)?;
         }
     }
+    fail(Point::SinkBeforeOffset, connector)?;
     if !batch.next.is_empty() {
         let rows = batch.next.iter().map(|(partition, next)| {
             Properties::new().with("topic", &*partition.topic).with("part", partition.partition).with("next", next.0).build()
@@ -78,7 +84,7 @@ async fn write(
             .param("epoch", i64::try_from(batch.epoch()).unwrap_or(i64::MAX));
         transaction.run(positions).await.map_err(failed)?;
     }
-    Ok(())
+    fail(Point::SinkBeforeCommit, connector)
 }
 
 /// Nodes before edges, edges before deletions: whatever a deletion leaves without need goes with it.

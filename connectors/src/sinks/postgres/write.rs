@@ -3,6 +3,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
+use sightline_failpoints::Point;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CopyInSink, Transaction};
 
@@ -11,7 +12,7 @@ use super::failed;
 use super::session::{Prepared, Session};
 use crate::batch::{Batch, Op, SinkRecord};
 use crate::relational::{Cell, TABLES, Table, deleted_key, row};
-use crate::sink::{Refused, SinkError};
+use crate::sink::{Refused, SinkError, fail};
 
 /// Rows are handed to the connection in pieces of about this size: large enough to fill packets, small enough to encode meanwhile.
 const PIECE: usize = 256 << 10;
@@ -31,6 +32,7 @@ pub(super) async fn put(session: &mut Session, schema: &str, connector: &str, ge
     if transaction.query_opt(&lease, &[&connector, &generation]).await.map_err(failed)?.is_none() {
         return Err(SinkError::Fenced { connector: connector.to_owned() });
     }
+    fail(Point::SinkBeforeRows, connector)?;
     let mut refused = Vec::new();
     for (table, prepared, records) in &work {
         let (upserts, deletes): (Vec<_>, Vec<_>) = records.iter().partition(|(_, record)| matches!(record.op, Op::Upsert(_)));
@@ -40,8 +42,11 @@ pub(super) async fn put(session: &mut Session, schema: &str, connector: &str, ge
     if !refused.is_empty() {
         return Err(SinkError::Refused(refused));
     }
+    fail(Point::SinkBeforeOffset, connector)?;
     positions(&transaction, schema, connector, generation, batch).await?;
-    transaction.commit().await.map_err(failed)
+    fail(Point::SinkBeforeCommit, connector)?;
+    transaction.commit().await.map_err(failed)?;
+    fail(Point::SinkAfterCommit, connector)
 }
 
 type Placed<'a> = (usize, &'a SinkRecord);

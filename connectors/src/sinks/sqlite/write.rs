@@ -1,12 +1,13 @@
 //! A batch as one transaction.
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params};
+use sightline_failpoints::{self as failpoints, Control, Point};
 
 use super::failed;
 use crate::batch::{Batch, Op};
 use crate::canonical::instant;
 use crate::relational::{Cell, TABLES, Table, deleted_key, row};
-use crate::sink::{Refused, SinkError};
+use crate::sink::{Refused, SinkError, fail};
 
 pub(super) fn put(connection: &mut Connection, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {
     let failed = failed("write a batch");
@@ -18,9 +19,29 @@ pub(super) fn put(connection: &mut Connection, connector: &str, generation: i64,
     if mine.is_none() {
         return Err(SinkError::Fenced { connector: connector.to_owned() });
     }
+    // The rule that a control of the fault harness breaks: rows and offsets are one transaction.
+    let split = failpoints::without(Control::OffsetFirst);
+    let transaction = if split {
+        positions(&transaction, connector, generation, batch)?;
+        transaction.commit().map_err(&failed)?;
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?
+    } else {
+        transaction
+    };
+    fail(Point::SinkBeforeRows, connector)?;
     for table in TABLES {
         write(&transaction, table, batch)?;
     }
+    fail(Point::SinkBeforeOffset, connector)?;
+    if !split {
+        positions(&transaction, connector, generation, batch)?;
+    }
+    fail(Point::SinkBeforeCommit, connector)?;
+    transaction.commit().map_err(&failed)?;
+    fail(Point::SinkAfterCommit, connector)
+}
+
+fn positions(transaction: &Transaction<'_>, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {
     for (partition, next) in &batch.next {
         transaction
             .prepare_cached(
@@ -31,9 +52,9 @@ pub(super) fn put(connection: &mut Connection, connector: &str, generation: i64,
                 let epoch = i64::try_from(batch.epoch()).unwrap_or(i64::MAX);
                 statement.execute(params![connector, &*partition.topic, partition.partition, next.0, epoch, generation])
             })
-            .map_err(&failed)?;
+            .map_err(failed("write the positions"))?;
     }
-    transaction.commit().map_err(&failed)
+    Ok(())
 }
 
 fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch) -> Result<(), SinkError> {

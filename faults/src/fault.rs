@@ -1,0 +1,220 @@
+//! The kinds of faults, and what each does to the lives of a process.
+use fastrand::Rng;
+use sightline_failpoints::Point;
+
+use crate::damage::Damage;
+
+macro_rules! faults {
+    ($($variant:ident $name:literal $what:literal)*) => {
+        /// A kind of fault; a run is of one kind, with a change of the number of workers at every restart.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Fault {
+            $(#[doc = $what] $variant,)*
+        }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// What is done.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$variant => $what),* }
+            }
+        }
+    };
+}
+
+faults! {
+    KillAtPoint "kill-at-point" "kill -9 at a failpoint"
+    KillAtRandom "kill-at-random" "kill -9 at a random moment"
+    PanicAtPoint "panic-at-point" "a thread panics at a failpoint"
+    Rescale "rescale" "SIGTERM, another number of workers"
+    TornFile "torn-file" "a snapshot file ends in zeros or too early (segment, manifest)"
+    FlippedFile "flipped-file" "a bit of a snapshot file is flipped (segment, manifest)"
+    DamagedDocuments "damaged-documents" "a file of documents is cut or flipped"
+    StateLost "state-lost" "the state directory is gone"
+    DiskRefuses "disk-refuses" "ENOSPC, EDQUOT or EIO from every write and sync of a snapshot"
+    DiskFull "disk-full" "snapshots on a real file system that is full (needs root)"
+    LogRefuses "log-refuses" "transactions of the journal and of lanes fail and are done again"
+    SinkFails "sink-fails" "a store fails before, within and after its transaction"
+    ClockJump "clock-jump" "the wall clock jumps by up to 30 days, forwards and backwards"
+    Poison "poison" "an input makes a parser panic"
+    Zombie "zombie" "SIGSTOP, a second process takes over, SIGCONT"
+    StoreRefuses "store-refuses" "Elasticsearch answers 401, 403, 429, 500 or nothing, before or after it has written"
+    StoreDown "store-down" "a store is away for the whole ingest"
+    BrokerRestart "broker-restart" "the broker is killed and started again"
+    BrokerUnreachable "broker-unreachable" "no byte passes between the process and the broker for a while"
+}
+
+impl Fault {
+    /// The fault of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|fault| fault.name() == name)
+    }
+
+    /// Whether it can be caused on the embedded log with SQLite.
+    pub fn is_embedded(self) -> bool {
+        !matches!(self, Self::StoreRefuses | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable)
+    }
+
+    /// Whether it can be caused on servers. A disk is the same disk there; what was tried without servers is not tried again.
+    pub fn is_on_servers(self) -> bool {
+        !matches!(self, Self::DiskFull)
+    }
+
+    /// How often it is drawn, by importance.
+    pub fn weight(self) -> u32 {
+        match self {
+            Self::KillAtPoint => 8,
+            Self::KillAtRandom => 5,
+            Self::TornFile | Self::FlippedFile | Self::PanicAtPoint => 3,
+            _ => 2,
+        }
+    }
+
+    /// Whether the state may be gone or useless, so that only the whole journal can bring it back.
+    pub fn needs_whole_journal(self) -> bool {
+        matches!(self, Self::DamagedDocuments | Self::StateLost)
+    }
+}
+
+/// One life of a process: what it meets, and how it ends.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    /// For `SIGHTLINE_FAILPOINTS`.
+    pub failpoints: String,
+    /// For `SIGHTLINE_CLOCK_OFFSET_MS`.
+    pub clock_offset_ms: Option<i64>,
+    /// How it ends.
+    pub ending: Ending,
+    /// What is done to its files afterwards.
+    pub damage: Option<Damage>,
+}
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Ending {
+    /// By itself, at a failpoint; killed when it has not after so many milliseconds.
+    ByItself(u64),
+    /// `kill -9` after so many milliseconds.
+    Killed(u64),
+    /// SIGTERM after so many milliseconds.
+    #[default]
+    Terminated,
+    /// SIGTERM after so many milliseconds.
+    TerminatedAfter(u64),
+    /// SIGSTOP after so many milliseconds; another is started; SIGCONT.
+    Replaced(u64),
+    /// As the kind of fault says, beside the process; then `kill -9` or SIGTERM.
+    Beside {
+        /// Milliseconds before it, and after it.
+        after: u64,
+        /// Whether the process is killed in the end.
+        kill: bool,
+    },
+    /// Its state directory lies on a file system that is full, until SIGTERM after so many milliseconds.
+    OnFullDisk(u64),
+}
+
+/// How long a process may take to reach a failpoint.
+const REACH: u64 = 1_500;
+
+impl Fault {
+    /// The lives between one step of the workload and the next. `lanes`: how many there are; `sinks`: names of the connectors.
+    pub fn lives(self, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Vec<Life> {
+        // With servers a life takes ten times as long.
+        let lives = if sinks.len() > 1 { 1 } else { rng.usize(1..=3) };
+        (0..lives).map(|_| self.life(rng, lanes, sinks)).collect()
+    }
+
+    fn life(self, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Life {
+        let moment = |rng: &mut Rng| rng.u64(20..1_200);
+        let dies = |failpoints: String| Life { failpoints, ending: Ending::ByItself(REACH), ..Life::default() };
+        match self {
+            Self::KillAtPoint => dies(format!("{}=kill@{}", place(rng, lanes, sinks), hit(rng))),
+            Self::PanicAtPoint => dies(format!("{}=panic@{}", place(rng, lanes, sinks), hit(rng))),
+            Self::KillAtRandom => {
+                let delays = if rng.bool() { format!("{}=delay({})@*", place(rng, lanes, sinks), rng.u32(1..20)) } else { String::new() };
+                Life { failpoints: delays, ending: Ending::Killed(moment(rng)), ..Life::default() }
+            }
+            Self::Rescale => Life { ending: Ending::TerminatedAfter(moment(rng)), ..Life::default() },
+            Self::TornFile | Self::FlippedFile | Self::DamagedDocuments | Self::StateLost => Life {
+                ending: if rng.bool() { Ending::Killed(200 + moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) },
+                damage: Some(match self {
+                    Self::TornFile if rng.bool() => Damage::Truncate,
+                    Self::TornFile => Damage::Zero,
+                    Self::FlippedFile => Damage::Flip,
+                    Self::DamagedDocuments => Damage::Documents,
+                    _ => Damage::Everything,
+                }),
+                ..Life::default()
+            },
+            Self::DiskRefuses => {
+                let place = pick(rng, &[Point::DocumentsFlush, Point::SegmentBefore, Point::SnapshotSync, Point::ManifestBefore]);
+                let error = pick(rng, &["ENOSPC", "EDQUOT", "EIO"]);
+                let when = if rng.bool() { "*".to_owned() } else { format!("{}+", hit(rng)) };
+                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
+                Life { failpoints: format!("{}=error({error})@{when}", place.name()), ending, ..Life::default() }
+            }
+            Self::DiskFull => Life { ending: Ending::OnFullDisk(moment(rng)), ..Life::default() },
+            Self::LogRefuses => {
+                let label = if rng.bool() { "journal".to_owned() } else { format!("lane-{}", rng.u32(0..lanes)) };
+                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
+                let (a, b) = (hit(rng), hit(rng));
+                Life { failpoints: format!("commit.before[{label}]=error@{a};commit.before[{label}]=error@{b}"), ending, ..Life::default() }
+            }
+            Self::SinkFails => {
+                let sink = pick(rng, sinks);
+                let points = [Point::SinkBeforeRows, Point::SinkBeforeOffset, Point::SinkBeforeCommit, Point::SinkAfterCommit];
+                let rules: Vec<String> = (0..3).map(|_| format!("{}[{sink}]=error@{}", pick(rng, &points).name(), hit(rng))).collect();
+                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
+                Life { failpoints: rules.join(";"), ending, ..Life::default() }
+            }
+            Self::ClockJump => {
+                const DAY: i64 = 86_400_000;
+                let clock_offset_ms = Some(rng.i64(-30 * DAY..30 * DAY));
+                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
+                Life { clock_offset_ms, ending, ..Life::default() }
+            }
+            Self::Zombie => Life { ending: Ending::Replaced(moment(rng)), ..Life::default() },
+            Self::Poison => Life { ending: Ending::Killed(moment(rng)), ..Life::default() },
+            // What happens to servers happens beside the process.
+            Self::StoreRefuses | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable => {
+                Life { ending: Ending::Beside { after: rng.u64(300..3_000), kill: rng.bool() }, ..Life::default() }
+            }
+        }
+    }
+}
+
+/// A failpoint, with one of its labels as a rule.
+fn place(rng: &mut Rng, lanes: u32, sinks: &[&str]) -> String {
+    let point = Point::ALL[rng.usize(0..Point::ALL.len())];
+    match point {
+        Point::CommitBefore | Point::CommitAfter => match rng.u32(0..=lanes) {
+            0 => format!("{}[journal]", point.name()),
+            lane => format!("{}[lane-{}]", point.name(), lane - 1),
+        },
+        Point::SinkOpened | Point::SinkBeforeRows | Point::SinkBeforeOffset | Point::SinkBeforeCommit | Point::SinkAfterCommit => {
+            format!("{}[{}]", point.name(), pick(rng, sinks))
+        }
+        _ => point.name().to_owned(),
+    }
+}
+
+/// Most faults strike early in a life, where start and replay are; some late.
+fn hit(rng: &mut Rng) -> u32 {
+    match rng.u8(0..4) {
+        0 => 1,
+        1 => rng.u32(2..5),
+        _ => rng.u32(2..25),
+    }
+}
+
+fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.usize(0..from.len())]
+}
