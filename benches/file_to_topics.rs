@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run --release -p sightline-benches --bin file_to_topics -- enterprise-attack.json
 //! ```
-//! The embedded log, one worker. Ours reads the file, writes it to the input topic in parts, and ends when all outputs are committed; each round in
+//! The embedded log, one worker. Ours reads the file, writes it to the input topic in parts, and is done when every lane has committed all outputs of it; each round in
 //! a process of its own, so that its peak is its own.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails should say where and stop")]
 use std::path::PathBuf;
@@ -69,10 +69,14 @@ fn round(args: &Args) {
     let started = Instant::now();
     let cell = Cell::new(false);
     let mut writer = cell.log.writer().unwrap();
-    cell.send(&mut *writer, "bench", "package", &std::fs::read(&args.file).unwrap().into());
+    let bytes = std::fs::read(&args.file).unwrap().into();
+    let records = cell.send(&mut *writer, "bench", "package", bytes);
     writer.flush().unwrap();
-    cell.start(args.workers, InputMode::Drain).wait().unwrap();
+    let engine = cell.start(args.workers, InputMode::Follow);
+    cell.settle(&engine, records);
     let seconds = started.elapsed().as_secs_f64();
+    engine.stop();
+    engine.wait().unwrap();
     let topics = [cell.topics.entities(), cell.topics.observables(), cell.topics.relations(), cell.topics.links()];
     let records: i64 = topics.iter().map(|topic| cell.count(topic)).sum();
     println!("{seconds} {records} {}", memory::peak());

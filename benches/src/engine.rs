@@ -31,8 +31,8 @@ impl Cell {
         Self { log: Arc::new(log), topics, folder }
     }
 
-    /// Writes a package in parts.
-    pub fn send(&self, writer: &mut dyn LogWriter, feed: &str, name: &str, bytes: &Bytes) {
+    /// Writes a package in parts; returns how many.
+    pub fn send(&self, writer: &mut dyn LogWriter, feed: &str, name: &str, bytes: Bytes) -> u64 {
         let parts = bytes.len().div_ceil(PART).max(1);
         for part in 0..parts {
             let headers = Headers::default()
@@ -46,6 +46,7 @@ impl Cell {
             let topic = self.topics.intel_in().into();
             writer.send(NewRecord { topic, partition: None, key: Some(feed.to_owned().into()), value: Some(value), headers }).unwrap();
         }
+        parts as u64
     }
 
     pub fn start(&self, workers: usize, input: InputMode) -> Engine {
@@ -85,7 +86,7 @@ impl Cell {
                 }
             }
             assert!(!engine.is_finished(), "the engine ended early");
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

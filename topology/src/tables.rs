@@ -47,8 +47,8 @@ pub struct Feed {
 
 /// The tables of one worker.
 pub struct Tables {
-    /// Heads of entities. Boxed, because a table that has just doubled is half empty.
-    pub heads: KeyedTable<EntityKey, Box<Head>>,
+    /// Heads of entities.
+    pub heads: KeyedTable<EntityKey, Head>,
     /// Packages read.
     pub packages: KeyedTable<PackageKey, ()>,
     /// Parts of packages that wait for others.
@@ -56,7 +56,7 @@ pub struct Tables {
     /// Relationships that wait for an end.
     pub waiting: KeyedTable<EntityKey, Waiting>,
     /// Observables and their holders.
-    pub index: KeyedTable<ObservableKey, Box<Entry>>,
+    pub index: KeyedTable<ObservableKey, Entry>,
     /// Feeds. Every worker hears every declaration, so every worker has them all; worker 0 writes them.
     pub feeds: BTreeMap<FeedKey, Feed>,
     /// The journalled clock of the last epoch that the entities completed.

@@ -1,4 +1,5 @@
 //! Keeps the heads of entities, and emits what changes when a version comes, goes, is revoked, begins or ends to be valid.
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -6,9 +7,9 @@ use std::rc::Rc;
 use sightline_formats::{IntelObject, Limits, object_from_doc};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::record::{EntityRecord, HeldObservable, LinkRecord};
-use sightline_schemas::{ContentHash, EntityKey, FeedId};
+use sightline_schemas::{EntityKey, FeedId};
 
-use super::head::{Claim, Emitted, Facts, Head, LinkFact, RelationFact};
+use super::head::{Claim, Emitted, Facts, Head, LinkFact, Rank, RelationFact};
 use super::index::{IndexLink, IndexMessage};
 use super::observed::{ObjectFact, ObservedFact, ObservedMessage};
 use super::{FeedChange, FeedKey, IntelMessage, PackageRank, Routed, Tick};
@@ -78,6 +79,8 @@ struct Operator {
 
 struct Touch {
     origin: SourceRef,
+    /// What downstream held before.
+    before: Option<Emitted>,
     #[expect(clippy::vec_box, reason = "an object comes boxed and leaves boxed; unboxing would copy it")]
     objects: Vec<Box<IntelObject>>,
 }
@@ -87,18 +90,20 @@ impl Operator {
     fn hydrate(&mut self, out: &mut Vec<Change>) {
         let tables = self.state.tables.borrow();
         for (key, head) in tables.heads.iter() {
-            let (Some(winner), Some(emitted)) = (head.winner(), head.emitted.as_ref()) else { continue };
+            let (Some(winner), Some(active)) = (head.winner(), head.active) else { continue };
             if let Some(at) = winner.next_change(tables.wall) {
                 self.timers.schedule(*key, at);
             }
             if !is_relationship(*key) {
                 out.push(Change::Present(*key, 1));
             }
-            facts_out(*key, &emitted.facts, 1, out);
+            if let Some(facts) = &head.facts {
+                facts_out(*key, facts, 1, out);
+            }
             if is_observed_data(*key)
                 && let Some(object) = self.state.read(winner)
             {
-                let row = Box::new(entity_record(*key, head, &object, emitted.active));
+                let row = Box::new(entity_record(*key, head, &object, active));
                 out.push(Change::Observed(Box::new(ObservedMessage::Row { entity: *key, row: Some(row), origin: winner.origin })));
             }
         }
@@ -136,8 +141,13 @@ impl Operator {
         }
     }
 
+    /// Notes that this epoch changes an entity: before it does, for what was emitted is known from the claims.
     fn touch(&mut self, key: EntityKey, origin: SourceRef) -> &mut Touch {
-        let touch = self.touched.entry(key).or_insert_with(|| Touch { origin, objects: Vec::new() });
+        let tables = &self.state.tables;
+        let touch = self.touched.entry(key).or_insert_with(|| {
+            let before = tables.borrow().heads.get(&key).and_then(Head::emitted);
+            Touch { origin, before, objects: Vec::new() }
+        });
         touch.origin = touch.origin.max(origin);
         touch
     }
@@ -153,7 +163,7 @@ impl Operator {
                 };
                 // What an older package said is no part of a snapshot, also when this is said after the packages came.
                 if let Some(newest) = newest {
-                    self.withdraw_where(feed, at, |claim| claim.package != newest);
+                    self.withdraw_where(feed, at, |claim| !claim.is_of(newest));
                 }
             }
             FeedChange::Removed => {
@@ -189,10 +199,10 @@ impl Operator {
             tables.heads.iter().filter(|(key, head)| of_feed(key, head)).map(|(key, _)| *key).collect()
         };
         for key in supported {
+            self.touch(key, at);
             if let Some(head) = self.state.tables.borrow_mut().heads.get_mut(&key) {
                 head.withdraw(feed.feed);
             }
-            self.touch(key, at);
         }
     }
 
@@ -201,57 +211,73 @@ impl Operator {
         {
             let mut tables = self.state.tables.borrow_mut();
             let known = tables.feed(feed);
-            if known.snapshot && known.newest.is_some_and(|newest| newest != rank) {
-                return;
-            }
-            let head = tables.heads.get_or_default(key);
-            let known_doc = head.claims.iter().find(|claim| claim.hash == object.hash).map(|claim| claim.doc);
-            let doc = known_doc.unwrap_or_else(|| self.state.documents.borrow_mut().append(key.route(), object.doc.as_bytes()));
-            let claim = claim_of(feed.feed, rank, &object, doc, at);
-            if !head.assert(claim) {
+            let is_superseded = known.snapshot && known.newest.is_some_and(|newest| newest != rank);
+            let wins = |head: &Head| head.takes(feed.feed, Rank::new(object.modified, object.hash, rank));
+            if is_superseded || !tables.heads.get(&key).is_none_or(wins) {
                 return;
             }
         }
+        self.touch(key, at);
+        let mut tables = self.state.tables.borrow_mut();
+        let head = tables.heads.get_or_default(key);
+        let known_doc = head.claims.iter().find(|claim| claim.hash == object.hash).map(|claim| claim.doc);
+        let doc = known_doc.unwrap_or_else(|| self.state.documents.borrow_mut().append(key.route(), object.doc.as_bytes()));
+        head.assert(claim_of(feed.feed, rank, &object, doc, at));
+        drop(tables);
         self.touch(key, at).objects.push(object);
     }
 
     /// Compares the head with what was emitted, and emits the difference.
     fn settle(&mut self, key: EntityKey, touch: Touch, tick: Tick, out: &mut Vec<Change>) {
         self.timers.cancel(&key);
+        let Touch { origin, before, objects } = touch;
         let mut tables = self.state.tables.borrow_mut();
         let Some(head) = tables.heads.get_mut(&key) else { return };
+        let object_of = |claim: &Claim| {
+            let arrived = objects.iter().find(|object| object.hash == claim.hash);
+            arrived.map(|object| Cow::Borrowed(&**object)).or_else(|| self.state.read(claim).map(Cow::Owned))
+        };
         let Some(winner) = head.winner().cloned() else {
-            if let Some(emitted) = head.emitted.take() {
-                self.withdraw(key, &emitted, touch.origin, out);
-            }
+            let kept = head.facts.take();
             tables.heads.remove(&key);
+            if let Some((before, object)) = before.and_then(|before| object_of(&before.claim).map(|object| (before, object))) {
+                self.withdraw(key, &facts_before(key, &before, &object, kept.as_deref()), origin, out);
+            }
             return;
         };
         if let Some(at) = winner.next_change(tick.wall) {
             self.timers.schedule(key, at);
         }
         let active = winner.is_active(tick.wall);
-        let sources = ContentHash::of_parts(head.sources().iter().map(|source| source.as_bytes()));
-        if let Some(emitted) = &head.emitted
-            && (emitted.hash, emitted.active, emitted.sources) == (winner.hash, active, sources)
+        if let Some(before) = &before
+            && (before.claim.hash, before.active) == (winner.hash, active)
+            && before.feeds == head.feeds()
         {
             return;
         }
-        let arrived = touch.objects.into_iter().find(|object| object.hash == winner.hash);
-        let Some(object) = arrived.or_else(|| self.state.read(&winner).map(Box::new)) else { return };
+        let Some(object) = object_of(&winner) else { return };
         let mut facts = Facts::of(key, &object, &winner, active);
-        let before = head.emitted.take();
-        if let Some(before) = &before {
-            facts.keep_origins(&before.facts);
+        let facts_before = match &before {
+            Some(before) if before.claim.hash == winner.hash => Some(facts_before(key, before, &object, head.facts.as_deref())),
+            Some(before) => {
+                let Some(old) = object_of(&before.claim) else { return };
+                Some(facts_before(key, before, &old, head.facts.as_deref()))
+            }
+            None => None,
+        };
+        if let Some(before) = &facts_before {
+            facts.keep_origins(before);
         }
         // Activity alone shows in the row by its observables.
-        let row_stands =
-            before.as_ref().is_some_and(|before| (before.hash, before.sources) == (winner.hash, sources) && object.holds.is_empty());
+        let row_stands = before
+            .as_ref()
+            .is_some_and(|before| before.claim.hash == winner.hash && before.feeds == head.feeds() && object.holds.is_empty());
         if !row_stands {
-            self.emit_row(key, head, &object, active, touch.origin, out);
+            self.emit_row(key, head, &object, active, origin, out);
         }
-        self.emit_facts(key, &object, before.as_ref().map(|before| &before.facts), &facts, touch.origin, out);
-        head.emitted = Some(Emitted { hash: winner.hash, active, sources, facts });
+        self.emit_facts(key, &object, facts_before.as_ref(), &facts, origin, out);
+        head.active = Some(active);
+        head.facts = facts.kept();
     }
 
     fn emit_row(&self, key: EntityKey, head: &Head, object: &IntelObject, active: bool, origin: SourceRef, out: &mut Vec<Change>) {
@@ -303,11 +329,11 @@ impl Operator {
         }
     }
 
-    fn withdraw(&self, key: EntityKey, emitted: &Emitted, origin: SourceRef, out: &mut Vec<Change>) {
+    fn withdraw(&self, key: EntityKey, facts: &Facts, origin: SourceRef, out: &mut Vec<Change>) {
         let emitter = &self.state.emitter;
-        facts_out(key, &emitted.facts, -1, out);
-        links_out(key, &emitted.facts, &Facts::default(), -1, out);
-        for link in &emitted.facts.links {
+        facts_out(key, facts, -1, out);
+        links_out(key, facts, &Facts::default(), -1, out);
+        for link in &facts.links {
             out.push(Change::Row(Box::new(emitter.tombstone(RecordType::Link, key.tenant, &link_record(key, link).id(), origin))));
         }
         if is_relationship(key) {
@@ -341,14 +367,24 @@ fn claim_of(feed: FeedId, package: PackageRank, object: &IntelObject, doc: crate
     Claim {
         feed,
         revoked: object.revoked,
-        modified: object.modified,
-        package,
+        modified: object.modified.into(),
+        newest: package.newest.into(),
+        package: package.hash,
         hash: object.hash,
         doc,
-        valid_from: object.valid_from,
-        valid_until: object.valid_until,
+        valid_from: object.valid_from.into(),
+        valid_until: object.valid_until.into(),
         origin,
     }
+}
+
+/// The facts that downstream holds: what the version asserted, its relations as they were sent.
+fn facts_before(key: EntityKey, before: &Emitted, object: &IntelObject, kept: Option<&Facts>) -> Facts {
+    let mut facts = Facts::of(key, object, &before.claim, before.active);
+    if let Some(kept) = kept {
+        facts.keep_origins(kept);
+    }
+    facts
 }
 
 /// Sends facts to the collections: asserted (`1`) or taken back (`-1`).

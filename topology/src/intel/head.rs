@@ -2,12 +2,13 @@
 use serde::{Deserialize, Serialize};
 use sightline_formats::{IntelObject, Relationship};
 use sightline_schemas::{ContentHash, EntityKey, FeedId, Micros, ObservableKey, Role, StixId, TenantId, TypeName};
-
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::PackageRank;
 use crate::source::SourceRef;
 use crate::state::documents::DocRef;
+use crate::state::instant::MaybeMicros;
 
 /// The namespace of `reference--` identifiers; drawn once at random.
 const REFERENCES: Uuid = Uuid::from_u128(0x6c1f_5f0e_9a57_4d0b_8f3e_2b6d_71c4_0a93);
@@ -20,36 +21,59 @@ pub struct Claim {
     /// Whether the entity is revoked in this version.
     pub revoked: bool,
     /// `modified`; objects without one (cyber-observables, markings) count as the oldest.
-    pub modified: Option<Micros>,
-    /// The package that holds this version.
-    pub package: PackageRank,
+    pub modified: MaybeMicros,
+    /// The newest `modified` of the package that holds this version.
+    pub newest: MaybeMicros,
+    /// Hash of that package's bytes.
+    pub package: ContentHash,
     /// Hash of the canonical document.
     pub hash: ContentHash,
     /// Where the document is.
     pub doc: DocRef,
     /// Start of validity.
-    pub valid_from: Option<Micros>,
+    pub valid_from: MaybeMicros,
     /// End of validity, exclusive.
-    pub valid_until: Option<Micros>,
+    pub valid_until: MaybeMicros,
     /// The input record.
     pub origin: SourceRef,
 }
 
+/// Of two versions the one that ranks higher is in force. Latest `modified`; at the same `modified` the package whose newest `modified` is later
+/// (real releases change objects and leave `modified` alone); then the content hash. The package's hash last, so that equal documents have one origin.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rank {
+    modified: MaybeMicros,
+    newest: MaybeMicros,
+    hash: ContentHash,
+    package: ContentHash,
+}
+
+impl Rank {
+    /// Of an object in a package.
+    pub fn new(modified: Option<Micros>, hash: ContentHash, package: PackageRank) -> Self {
+        Self { modified: modified.into(), newest: package.newest.into(), hash, package: package.hash }
+    }
+}
+
 impl Claim {
-    /// Latest `modified`; at the same `modified` the package whose newest `modified` is later (real releases change objects and leave
-    /// `modified` alone); then the content hash. The package's hash last, so that equal documents have one origin.
-    fn rank(&self) -> impl Ord {
-        (self.modified, self.package.newest, self.hash, self.package.hash)
+    fn rank(&self) -> Rank {
+        Rank { modified: self.modified, newest: self.newest, hash: self.hash, package: self.package }
+    }
+
+    /// Whether it comes from that package.
+    pub fn is_of(&self, package: PackageRank) -> bool {
+        self.package == package.hash
     }
 
     /// Whether links are in force at `wall`.
     pub fn is_active(&self, wall: Micros) -> bool {
-        !self.revoked && self.valid_from.is_none_or(|from| from <= wall) && self.valid_until.is_none_or(|until| wall < until)
+        let (from, until) = (self.valid_from.get(), self.valid_until.get());
+        !self.revoked && from.is_none_or(|from| from <= wall) && until.is_none_or(|until| wall < until)
     }
 
     /// The next instant after `wall` at which [`Claim::is_active`] changes by itself.
     pub fn next_change(&self, wall: Micros) -> Option<Micros> {
-        [self.valid_from, self.valid_until].into_iter().flatten().filter(|at| *at > wall).min()
+        [self.valid_from.get(), self.valid_until.get()].into_iter().flatten().filter(|at| *at > wall).min()
     }
 }
 
@@ -95,31 +119,44 @@ pub struct Facts {
 }
 
 /// All that is known of an entity: at least one claim while it lives.
+///
+/// Between epochs downstream holds what the claims say, so that most of it need not be remembered: the version in force, its document and its
+/// supporters follow from the claims, its links from the document.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Head {
-    /// One a feed, sorted by feed.
-    pub claims: Vec<Claim>,
-    /// What was emitted last.
-    pub emitted: Option<Emitted>,
+    /// One a feed, sorted by feed; nearly always one.
+    pub claims: SmallVec<[Claim; 1]>,
+    /// Whether links were in force when the head was emitted last, which depends on the clock; nothing if it never was.
+    pub active: Option<bool>,
+    /// The facts that joins hold, links apart: what a restart tells them again. Most entities assert none.
+    pub facts: Option<Box<Facts>>,
 }
 
-/// What downstream holds of an entity: compared with the head after each epoch, so that only differences leave.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+/// What downstream held of an entity before an epoch touched it: taken before its claims change.
+#[derive(Clone, PartialEq, Debug)]
 pub struct Emitted {
     /// The version.
-    pub hash: ContentHash,
+    pub claim: Claim,
     /// Whether its links were in force.
     pub active: bool,
-    /// How many feeds supported it and which: a hash of their names.
-    pub sources: ContentHash,
-    /// To take back.
-    pub facts: Facts,
+    /// Who supported it.
+    pub feeds: Vec<FeedId>,
 }
 
 impl Head {
     /// The version in force.
     pub fn winner(&self) -> Option<&Claim> {
-        self.claims.iter().max_by(|a, b| a.rank().cmp(&b.rank()))
+        self.claims.iter().max_by_key(|claim| claim.rank())
+    }
+
+    /// What downstream holds, as long as the claims are those of the last emission.
+    pub fn emitted(&self) -> Option<Emitted> {
+        Some(Emitted { claim: self.winner()?.clone(), active: self.active?, feeds: self.feeds() })
+    }
+
+    /// The supporting feeds, in the order of the claims.
+    pub fn feeds(&self) -> Vec<FeedId> {
+        self.claims.iter().map(|claim| claim.feed).collect()
     }
 
     /// The names of the supporting feeds, sorted.
@@ -127,6 +164,11 @@ impl Head {
         let mut sources: Vec<_> = self.claims.iter().map(|claim| claim.feed.as_str()).collect();
         sources.sort_unstable();
         sources
+    }
+
+    /// Whether a version of that rank would replace what the feed says.
+    pub fn takes(&self, feed: FeedId, rank: Rank) -> bool {
+        self.claims.iter().find(|claim| claim.feed == feed).is_none_or(|known| rank > known.rank())
     }
 
     /// Takes a claim; one of the same feed stays if it ranks higher. Returns whether anything changed.
@@ -143,6 +185,7 @@ impl Head {
     pub fn withdraw(&mut self, feed: FeedId) -> bool {
         let before = self.claims.len();
         self.claims.retain(|claim| claim.feed != feed);
+        self.claims.shrink_to_fit();
         self.claims.len() < before
     }
 }
@@ -172,6 +215,12 @@ impl Facts {
         objects.sort_unstable();
         let observing = active && entity.id.ty().as_str() == "observed-data";
         Self { links: links.into(), seen: object.seen, relations: relations.into(), objects: objects.into(), observing }
+    }
+
+    /// What a head keeps of them: nothing where only links are asserted, which the document gives again.
+    pub fn kept(self) -> Option<Box<Self>> {
+        let asserts = !self.relations.is_empty() || !self.objects.is_empty();
+        asserts.then(|| Box::new(Self { links: Box::default(), ..self }))
     }
 
     /// Whether the link is among them.
@@ -250,12 +299,13 @@ mod tests {
         Claim {
             feed: FeedId::new(&format!("feed-{feed}")).unwrap(),
             revoked: content == 0,
-            modified: Some(Micros(modified)),
-            package: PackageRank { newest: Some(Micros(newest)), hash: ContentHash::of(&[content, newest as u8]) },
+            modified: Some(Micros(modified)).into(),
+            newest: Some(Micros(newest)).into(),
+            package: ContentHash::of(&[content, newest as u8]),
             hash,
             doc: postcard::from_bytes(&postcard::to_allocvec(&(u64::from(content), 1u32, 0u8)).unwrap()).unwrap(),
-            valid_from: None,
-            valid_until: None,
+            valid_from: None.into(),
+            valid_until: None.into(),
             origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset },
         }
     }
@@ -309,7 +359,7 @@ mod tests {
     #[test]
     fn validity_is_from_inclusive_until_exclusive() {
         let mut claim = claim(1, 1, 1, 1, 0);
-        (claim.valid_from, claim.valid_until) = (Some(Micros(10)), Some(Micros(20)));
+        (claim.valid_from, claim.valid_until) = (Some(Micros(10)).into(), Some(Micros(20)).into());
         assert_eq!([9, 10, 19, 20].map(|at| claim.is_active(Micros(at))), [false, true, true, false]);
         assert_eq!([9, 10, 20].map(|at| claim.next_change(Micros(at))), [Some(Micros(10)), Some(Micros(20)), None]);
     }

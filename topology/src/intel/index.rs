@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::record::{Holder, ObservableRecord};
 use sightline_schemas::{EntityKey, Micros, ObservableKey, Role};
+use smallvec::SmallVec;
 
 use super::Tick;
 use crate::by_epoch::{ByEpoch, Flow};
@@ -18,6 +19,7 @@ use crate::epoch::Epoch;
 use crate::events::{EventRef, Hit};
 use crate::output::{Emission, Emitter};
 use crate::source::SourceRef;
+use crate::state::instant::MaybeSpan;
 use crate::tables::{TableId, Tables};
 
 /// An entity in force holds an observable.
@@ -79,8 +81,8 @@ pub struct Entry {
     pub value: Box<str>,
     /// The input record that last brought a link.
     pub origin: SourceRef,
-    /// Sorted by entity and role.
-    pub holders: Vec<HolderEntry>,
+    /// Sorted by entity and role; of most observables, one.
+    pub holders: SmallVec<[HolderEntry; 1]>,
 }
 
 /// Who holds it, how, and when it was seen.
@@ -91,7 +93,7 @@ pub struct HolderEntry {
     /// How.
     pub role: Role,
     /// The times that the holder names.
-    pub seen: Option<(Micros, Micros)>,
+    pub seen: MaybeSpan,
 }
 
 /// Builds the operator.
@@ -169,7 +171,7 @@ fn apply(
 ) -> BTreeMap<ObservableKey, SourceRef> {
     let mut touched = BTreeMap::new();
     for (diff, link) in links {
-        let holder = HolderEntry { entity: link.entity, role: link.role, seen: link.seen };
+        let holder = HolderEntry { entity: link.entity, role: link.role, seen: link.seen.into() };
         if *diff < 0 {
             let Some(entry) = tables.index.get_mut(&link.observable) else {
                 debug_assert!(false, "a link goes that never came: {link:?}");
@@ -184,7 +186,7 @@ fn apply(
             if !tables.index.contains(&link.observable)
                 && let Some((value, origin)) = news.clone()
             {
-                tables.index.insert(link.observable, Box::new(Entry { value, origin, holders: Vec::with_capacity(1) }));
+                tables.index.insert(link.observable, Entry { value, origin, holders: SmallVec::new() });
             }
             let Some(entry) = tables.index.get_mut(&link.observable) else { continue };
             entry.origin = news.map_or(entry.origin, |(_, origin)| origin);
@@ -205,7 +207,7 @@ fn apply(
 }
 
 fn record(key: ObservableKey, entry: &Entry, max_holders: usize) -> ObservableRecord {
-    let times = entry.holders.iter().filter_map(|holder| holder.seen);
+    let times = entry.holders.iter().filter_map(|holder| holder.seen.get());
     ObservableRecord {
         tenant: key.tenant.to_string(),
         id: key.id(),

@@ -1,7 +1,7 @@
 //! Keyed state in memory, in 256 vnodes.
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,43 +22,51 @@ pub trait Routed {
 }
 
 /// A table. A worker's table holds the vnodes that the worker owns; the others stay empty.
+///
+/// Key and value share an allocation, and a slot is a pointer to it: a table that has just doubled is half empty, and all 256 of them double
+/// at about the same time.
 #[derive(Debug)]
 pub struct KeyedTable<K, V> {
     vnodes: Vec<Vnode<K, V>>,
+    /// Keyed anew in each process, for identifiers come from outside.
+    hasher: DefaultHashBuilder,
 }
 
 #[derive(Debug)]
 struct Vnode<K, V> {
-    entries: HashMap<K, V>,
+    entries: HashTable<Box<(K, V)>>,
     /// Changed since it was last written.
     dirty: bool,
 }
 
 impl<K, V> Default for KeyedTable<K, V> {
     fn default() -> Self {
-        Self { vnodes: (0..VNODES).map(|_| Vnode { entries: HashMap::new(), dirty: false }).collect() }
+        let vnodes = (0..VNODES).map(|_| Vnode { entries: HashTable::new(), dirty: false }).collect();
+        Self { vnodes, hasher: DefaultHashBuilder::default() }
     }
 }
 
 impl<K: Routed + Eq + Hash + Ord, V> KeyedTable<K, V> {
-    fn vnode(&self, key: &K) -> &Vnode<K, V> {
-        &self.vnodes[usize::from(vnode_of(key.route()))]
-    }
-
-    fn vnode_mut(&mut self, key: &K) -> &mut Vnode<K, V> {
+    /// The entry of a key, in a vnode that counts as changed.
+    fn entry(&mut self, key: &K) -> hash_table::Entry<'_, Box<(K, V)>> {
         let vnode = &mut self.vnodes[usize::from(vnode_of(key.route()))];
         vnode.dirty = true;
-        vnode
+        let hasher = &self.hasher;
+        vnode.entries.entry(hasher.hash_one(key), |entry| entry.0 == *key, |entry| hasher.hash_one(&entry.0))
     }
 
     /// The value of a key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.vnode(key).entries.get(key)
+        let vnode = &self.vnodes[usize::from(vnode_of(key.route()))];
+        vnode.entries.find(self.hasher.hash_one(key), |entry| entry.0 == *key).map(|entry| &entry.1)
     }
 
     /// The value of a key, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.vnode_mut(key).entries.get_mut(key)
+        match self.entry(key) {
+            hash_table::Entry::Occupied(entry) => Some(&mut entry.into_mut().1),
+            hash_table::Entry::Vacant(_) => None,
+        }
     }
 
     /// The value of a key, made if it is not there.
@@ -66,34 +74,49 @@ impl<K: Routed + Eq + Hash + Ord, V> KeyedTable<K, V> {
     where
         V: Default,
     {
-        self.vnode_mut(&key).entries.entry(key).or_default()
+        match self.entry(&key) {
+            hash_table::Entry::Occupied(entry) => &mut entry.into_mut().1,
+            hash_table::Entry::Vacant(entry) => &mut entry.insert(Box::new((key, V::default()))).into_mut().1,
+        }
     }
 
     /// Whether the key is there.
     pub fn contains(&self, key: &K) -> bool {
-        self.vnode(key).entries.contains_key(key)
+        self.get(key).is_some()
     }
 
     /// Sets the value of a key; returns the one before.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        self.vnode_mut(&key).entries.insert(key, value)
+        match self.entry(&key) {
+            hash_table::Entry::Occupied(mut entry) => Some(std::mem::replace(&mut entry.get_mut().1, value)),
+            hash_table::Entry::Vacant(entry) => {
+                entry.insert(Box::new((key, value)));
+                None
+            }
+        }
     }
 
     /// Removes a key; returns its value.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.vnode_mut(key).entries.remove(key)
+        match self.entry(key) {
+            hash_table::Entry::Occupied(entry) => Some(entry.remove().0.1),
+            hash_table::Entry::Vacant(_) => None,
+        }
     }
 
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.vnodes.iter().flat_map(|vnode| vnode.entries.iter())
+        self.vnodes.iter().flat_map(|vnode| vnode.entries.iter()).map(|entry| (&entry.0, &entry.1))
     }
 
     /// Keeps what `keep` says.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         for vnode in &mut self.vnodes {
             let before = vnode.entries.len();
-            vnode.entries.retain(&mut keep);
+            vnode.entries.retain(|entry| {
+                let (key, value) = &mut **entry;
+                keep(key, value)
+            });
             vnode.dirty |= vnode.entries.len() < before;
         }
     }
@@ -105,9 +128,10 @@ impl<K: Routed + Eq + Hash + Ord, V> KeyedTable<K, V> {
 
     /// About how many bytes the table's own allocations take; what keys and values point to is not in it.
     pub fn bytes(&self) -> usize {
-        // hashbrown: one control byte a slot, and a load of at most 7/8.
-        let slot = std::mem::size_of::<(K, V)>() + 1;
-        self.vnodes.iter().map(|vnode| vnode.entries.capacity() * 8 / 7 * slot).sum()
+        // hashbrown: a pointer and a control byte a slot, and a load of at most 7/8.
+        let slot = std::mem::size_of::<Box<(K, V)>>() + 1;
+        let entry = std::mem::size_of::<(K, V)>();
+        self.vnodes.iter().map(|vnode| vnode.entries.capacity() * 8 / 7 * slot + vnode.entries.len() * entry).sum()
     }
 
     /// Whether there are none.
@@ -128,10 +152,10 @@ where
     pub fn drain_dirty(&mut self, mut each: impl FnMut(u8, Entries)) -> Result<(), SegmentError> {
         for (number, vnode) in (0u8..=u8::MAX).zip(&mut self.vnodes).filter(|(_, vnode)| vnode.dirty) {
             let mut sorted: Vec<_> = vnode.entries.iter().collect();
-            sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
+            sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
             let mut entries = Entries::default();
-            for (key, value) in sorted {
-                entries.push(key, value)?;
+            for entry in sorted {
+                entries.push(&entry.0, &entry.1)?;
             }
             vnode.dirty = false;
             each(number, entries);
@@ -146,11 +170,13 @@ where
     pub fn load(&mut self, entries: &[Entry]) -> Result<(), SegmentError> {
         for (at, entry) in entries.iter().enumerate() {
             let (key, value): (K, V) = entry.decode()?;
-            let vnode = &mut self.vnodes[usize::from(vnode_of(key.route()))].entries;
+            let (hasher, number) = (&self.hasher, usize::from(vnode_of(key.route())));
             if at == 0 {
-                vnode.reserve(entries.len());
+                self.vnodes[number].entries.reserve(entries.len(), |entry| hasher.hash_one(&entry.0));
             }
-            vnode.insert(key, value);
+            let was_dirty = self.vnodes[number].dirty;
+            self.insert(key, value);
+            self.vnodes[number].dirty = was_dirty;
         }
         Ok(())
     }
