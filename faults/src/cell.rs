@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use fastrand::Rng;
@@ -186,11 +187,25 @@ impl Cell {
     /// The log. Of the embedded one only while no process of the cell runs.
     pub fn log(&self) -> Result<Box<dyn Log>> {
         Ok(match &self.place {
-            Place::Embedded => {
-                let _alone = starting();
-                Box::new(Embedded::open(&self.folder.join("log"), EmbeddedOptions { sync: false, ..EmbeddedOptions::default() })?)
-            }
+            Place::Embedded => Box::new(self.embedded()?),
             Place::Servers(servers) => Box::new(Kafka::new(KafkaOptions { bootstrap: servers.kafka.clone(), ..KafkaOptions::default() })?),
         })
+    }
+
+    /// A process that was killed a moment ago may still be giving its lock back.
+    fn embedded(&self) -> Result<Embedded> {
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let opened = {
+                let _alone = starting();
+                Embedded::open(&self.folder.join("log"), EmbeddedOptions { sync: false, ..EmbeddedOptions::default() })
+            };
+            match opened {
+                Err(error) if error.to_string().contains("in use") && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
+                opened => return Ok(opened?),
+            }
+        }
     }
 }
