@@ -137,6 +137,8 @@ impl Cell {
         for name in ["SIGHTLINE_FAILPOINTS", "SIGHTLINE_CONTROL", "SIGHTLINE_CLOCK_OFFSET_MS", "SIGHTLINE_POISON"] {
             command.env_remove(name);
         }
+        // A panic's own line is wanted at the end of standard error, not its frames.
+        command.env("RUST_BACKTRACE", "0");
         command.arg(verb).arg(if verb == "process" { "--config" } else { "-c" }).arg(self.config());
         command
     }
