@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use fastrand::Rng;
@@ -136,6 +137,8 @@ impl Cell {
         for name in ["SIGHTLINE_FAILPOINTS", "SIGHTLINE_CONTROL", "SIGHTLINE_CLOCK_OFFSET_MS", "SIGHTLINE_POISON"] {
             command.env_remove(name);
         }
+        // A panic's own line is wanted at the end of standard error, not its frames.
+        command.env("RUST_BACKTRACE", "0");
         command.arg(verb).arg(if verb == "process" { "--config" } else { "-c" }).arg(self.config());
         command
     }
@@ -186,11 +189,25 @@ impl Cell {
     /// The log. Of the embedded one only while no process of the cell runs.
     pub fn log(&self) -> Result<Box<dyn Log>> {
         Ok(match &self.place {
-            Place::Embedded => {
-                let _alone = starting();
-                Box::new(Embedded::open(&self.folder.join("log"), EmbeddedOptions { sync: false, ..EmbeddedOptions::default() })?)
-            }
+            Place::Embedded => Box::new(self.embedded()?),
             Place::Servers(servers) => Box::new(Kafka::new(KafkaOptions { bootstrap: servers.kafka.clone(), ..KafkaOptions::default() })?),
         })
+    }
+
+    /// A process that was killed a moment ago may still be giving its lock back.
+    fn embedded(&self) -> Result<Embedded> {
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let opened = {
+                let _alone = starting();
+                Embedded::open(&self.folder.join("log"), EmbeddedOptions { sync: false, ..EmbeddedOptions::default() })
+            };
+            match opened {
+                Err(error) if error.to_string().contains("in use") && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(20))
+                }
+                opened => return Ok(opened?),
+            }
+        }
     }
 }

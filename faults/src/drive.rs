@@ -351,11 +351,18 @@ impl Run<'_> {
         let mut second = self.cell.run(workers, "topology,connect", &[], &format!("stderr-{}-second", self.story.len()))?;
         if self.cell.servers().is_none() {
             // One process at a time: the second is refused, and the first goes on.
-            let refused = second.wait(Duration::from_secs(10))?;
+            let refused = second.wait(Duration::from_secs(5))?;
             zombie.resume()?;
-            zombie.wait(Duration::from_millis(self.rng.u64(50..300)))?;
+            // One that was stopped before it had the lock is itself the second.
+            let late =
+                zombie.wait(if refused.is_none() { Duration::from_secs(10) } else { Duration::from_millis(self.rng.u64(50..300)) })?;
             zombie.kill()?;
+            let late = refused.is_none() && late.is_some_and(|ended| ended.tail.contains("in use by another process"));
             return match refused {
+                None if late => {
+                    second.kill()?;
+                    Ok("stopped before it had the lock; it was refused when it was continued".into())
+                }
                 Some(ended) if ended.tail.contains("in use by another process") => Ok("stopped; a second process was refused".into()),
                 Some(ended) => Ok(format!("stopped; a second process ended otherwise: {}", ended.tail)),
                 None => {

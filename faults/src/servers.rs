@@ -125,8 +125,14 @@ impl Servers {
     /// The broker is killed, and started again; returns when it takes connections.
     pub fn restart_broker(&self) -> Result<()> {
         self.signal_broker(Signal::KILL)?;
-        std::thread::sleep(Duration::from_millis(500));
-        services(&["start", "kafka"]).map(drop)
+        // Until somebody has taken note of its end it counts as running.
+        for _ in 0..100 {
+            if services(&["pid", "kafka"]).is_err() {
+                return services(&["start", "kafka"]).map(drop);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        bail!("the broker does not end")
     }
 
     /// The broker takes and gives no byte for so long.

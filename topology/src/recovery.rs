@@ -119,9 +119,10 @@ pub fn recover(
     let failed = |source| RecoveryError::Directory { path: directory.to_owned(), source };
     std::fs::create_dir_all(directory).map_err(failed)?;
     // R1 to R3: nobody else writes from here on, so what is read is the truth.
-    let (journal, mut entries) = Journal::open(log, topics)?;
+    let mut journal = Journal::take_over(log, topics)?;
     let lanes = Lanes::open(log, topics, &settings.lanes, settings.flow.window_epochs)?;
     let gate = lanes.committed().min();
+    let mut entries = journal.read(log)?;
     failpoints::hit(Point::StartProgress, "");
 
     // R4, R5.

@@ -133,6 +133,18 @@ fn i1_the_journal_of_a_fenced_process_takes_no_more() {
 }
 
 #[test]
+fn a_journal_read_after_progress_holds_what_another_process_added_since_the_take_over() {
+    let cell = Cell::new();
+    let entry = |number| JournalEntry::of(Epoch(number), Micros(0), Vec::new(), &[], false);
+    let mut paused = Journal::take_over(&cell.log, &cell.topics).unwrap();
+    let (mut newer, _) = Journal::open(&cell.log, &cell.topics).unwrap();
+    newer.append(&entry(1)).unwrap();
+    // Read before, it would be behind the lanes, and the start would say that the journal was lost.
+    assert_eq!(paused.read(&cell.log).unwrap(), [entry(1)]);
+    assert!(matches!(paused.append(&entry(2)), Err(sightline_log::LogError::Fenced { .. })));
+}
+
+#[test]
 fn a_trimmed_journal_keeps_the_epoch_named_and_what_follows() {
     let cell = Cell::new();
     let entry = |epoch| JournalEntry::of(Epoch(epoch), Micros(0), Vec::new(), &[], false);

@@ -33,13 +33,31 @@ impl Journal {
     /// Takes the journal over from any older process, *then* reads it to its end: nobody else writes any more, so this is all of it.
     ///
     /// # Errors
-    /// [`LogError`]; an entry that cannot be read, or one that is missing between two others, is [`LogError::Fatal`], for nothing after it can be replayed.
+    /// As [`Journal::take_over`] and [`Journal::read`].
     pub fn open(log: &dyn Log, topics: &Topics) -> Result<(Self, Vec<JournalEntry>), LogError> {
-        let topic = topics.epochs();
+        let mut journal = Self::take_over(log, topics)?;
+        let entries = journal.read(log)?;
+        Ok((journal, entries))
+    }
+
+    /// Takes the journal over from any older process.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn take_over(log: &dyn Log, topics: &Topics) -> Result<Self, LogError> {
         let writer = log.transactional(&writer_id(topics, "journal"))?;
         failpoints::hit(Point::StartJournal, "");
+        Ok(Self { writer, topic: topics.epochs(), head: None })
+    }
+
+    /// Reads it to its end. Of a journal and its lanes the lanes' progress is read first: it is never ahead of a journal that is read later, even when
+    /// yet another process is taking over meanwhile.
+    ///
+    /// # Errors
+    /// [`LogError`]; an entry that cannot be read, or one that is missing between two others, is [`LogError::Fatal`], for nothing after it can be replayed.
+    pub fn read(&mut self, log: &dyn Log) -> Result<Vec<JournalEntry>, LogError> {
         let mut entries: Vec<JournalEntry> = Vec::new();
-        read_all(log, &topic, |record| {
+        read_all(log, &self.topic, |record| {
             let entry = decode(&record)?;
             if let Some(before) = entries.last()
                 && before.epoch.next() != entry.epoch
@@ -49,8 +67,8 @@ impl Journal {
             entries.push(entry);
             Ok(())
         })?;
-        let head = entries.last().map(|entry| entry.epoch);
-        Ok((Self { writer, topic, head }, entries))
+        self.head = entries.last().map(|entry| entry.epoch);
+        Ok(entries)
     }
 
     /// Commits an entry; waits as long as the log is away.
