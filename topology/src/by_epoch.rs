@@ -115,7 +115,8 @@ where
                 logic(Epoch(epoch), records, &mut emitted);
                 if !emitted.is_empty() {
                     output.session(&capability).give_container(&mut emitted);
-                    emitted.clear();
+                    // One large epoch must not leave its buffer behind in every operator.
+                    emitted = Vec::new();
                 }
             }
         }

@@ -44,6 +44,29 @@ pub struct SourceRef {
     pub offset: i64,
 }
 
+/// A [`SourceRef`] in eight bytes, for the rows of tables: 2 bits of topic, 16 of partition, 46 of offset. A partition has fewer than 7 × 10¹³ records, and a topic
+/// fewer than 65,536 partitions; what is beyond is kept as the bound, in what is only ever shown to people.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(from = "SourceRef", into = "SourceRef")]
+pub struct PackedRef(u64);
+
+impl From<SourceRef> for PackedRef {
+    fn from(at: SourceRef) -> Self {
+        let partition = u64::from(u16::try_from(at.partition).unwrap_or(u16::MAX));
+        let offset = u64::try_from(at.offset).unwrap_or(0).min((1 << 46) - 1);
+        Self((at.topic as u64) << 62 | partition << 46 | offset)
+    }
+}
+impl From<PackedRef> for SourceRef {
+    fn from(packed: PackedRef) -> Self {
+        Self {
+            topic: InputTopic::ALL[(packed.0 >> 62) as usize % InputTopic::ALL.len()],
+            partition: i32::from((packed.0 >> 46) as u16),
+            offset: (packed.0 & ((1 << 46) - 1)) as i64,
+        }
+    }
+}
+
 /// A [`SourceRef`] spelt with the topic's name, as in the header `origin`.
 pub struct Origin<'a> {
     /// The cell's topics.

@@ -104,7 +104,7 @@ impl Operator {
                 && let Some(object) = self.state.read(winner)
             {
                 let row = Box::new(entity_record(*key, head, &object, active));
-                out.push(Change::Observed(Box::new(ObservedMessage::Row { entity: *key, row: Some(row), origin: winner.origin })));
+                out.push(Change::Observed(Box::new(ObservedMessage::Row { entity: *key, row: Some(row), origin: winner.origin.into() })));
             }
         }
     }
@@ -124,7 +124,8 @@ impl Operator {
         let Some(tick) = tick else { return };
         for key in self.timers.due(tick.wall) {
             // A change by the clock has no input record of its own: the row keeps the origin of the version.
-            let origin = self.state.tables.borrow().heads.get(&key).and_then(|head| head.winner()).map(|claim| claim.origin);
+            let origin =
+                self.state.tables.borrow().heads.get(&key).and_then(|head| head.winner()).map(|claim| SourceRef::from(claim.origin));
             if let Some(origin) = origin {
                 self.touch(key, origin);
             }
@@ -374,7 +375,7 @@ fn claim_of(feed: FeedId, package: PackageRank, object: &IntelObject, doc: crate
         doc,
         valid_from: object.valid_from.into(),
         valid_until: object.valid_until.into(),
-        origin,
+        origin: origin.into(),
     }
 }
 

@@ -2,12 +2,12 @@
 use serde::{Deserialize, Serialize};
 use sightline_formats::{IntelObject, Relationship};
 use sightline_schemas::{ContentHash, EntityKey, FeedId, Micros, ObservableKey, Role, StixId, TenantId, TypeName};
-use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::PackageRank;
-use crate::source::SourceRef;
+use crate::source::{PackedRef, SourceRef};
 use crate::state::documents::DocRef;
+use crate::state::few::Few;
 use crate::state::instant::MaybeMicros;
 
 /// The namespace of `reference--` identifiers; drawn once at random.
@@ -35,7 +35,7 @@ pub struct Claim {
     /// End of validity, exclusive.
     pub valid_until: MaybeMicros,
     /// The input record.
-    pub origin: SourceRef,
+    pub origin: PackedRef,
 }
 
 /// Of two versions the one that ranks higher is in force. Latest `modified`; at the same `modified` the package whose newest `modified` is later
@@ -125,7 +125,7 @@ pub struct Facts {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Head {
     /// One a feed, sorted by feed; nearly always one.
-    pub claims: SmallVec<[Claim; 1]>,
+    pub claims: Few<Claim>,
     /// Whether links were in force when the head was emitted last, which depends on the clock; nothing if it never was.
     pub active: Option<bool>,
     /// The facts that joins hold, links apart: what a restart tells them again. Most entities assert none.
@@ -185,7 +185,6 @@ impl Head {
     pub fn withdraw(&mut self, feed: FeedId) -> bool {
         let before = self.claims.len();
         self.claims.retain(|claim| claim.feed != feed);
-        self.claims.shrink_to_fit();
         self.claims.len() < before
     }
 }
@@ -251,7 +250,7 @@ fn relationship_fact(entity: EntityKey, relationship: &Relationship, claim: &Cla
         source: of_tenant(entity.tenant, relationship.source),
         target: of_tenant(entity.tenant, relationship.target),
         doc: Some(claim.doc),
-        origin: claim.origin,
+        origin: claim.origin.into(),
     }
 }
 
@@ -265,7 +264,7 @@ fn reference_fact(entity: EntityKey, ty: TypeName, target: StixId, claim: &Claim
         source: entity,
         target: of_tenant(entity.tenant, target),
         doc: None,
-        origin: claim.origin,
+        origin: claim.origin.into(),
     }
 }
 
@@ -303,10 +302,10 @@ mod tests {
             newest: Some(Micros(newest)).into(),
             package: ContentHash::of(&[content, newest as u8]),
             hash,
-            doc: postcard::from_bytes(&postcard::to_allocvec(&(u64::from(content), 1u32, 0u8)).unwrap()).unwrap(),
+            doc: DocRef::new(u64::from(content), 1, 0),
             valid_from: None.into(),
             valid_until: None.into(),
-            origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset },
+            origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset }.into(),
         }
     }
 

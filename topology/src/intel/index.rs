@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::record::{Holder, ObservableRecord};
 use sightline_schemas::{EntityKey, Micros, ObservableKey, Role};
-use smallvec::SmallVec;
 
 use super::Tick;
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
 use crate::events::{EventRef, Hit};
 use crate::output::{Emission, Emitter};
-use crate::source::SourceRef;
+use crate::source::{PackedRef, SourceRef};
+use crate::state::few::Few;
 use crate::state::instant::MaybeSpan;
 use crate::tables::{TableId, Tables};
 
@@ -80,9 +80,9 @@ pub struct Entry {
     /// Normalised value.
     pub value: Box<str>,
     /// The input record that last brought a link.
-    pub origin: SourceRef,
+    pub origin: PackedRef,
     /// Sorted by entity and role; of most observables, one.
-    pub holders: SmallVec<[HolderEntry; 1]>,
+    pub holders: Few<HolderEntry>,
 }
 
 /// Who holds it, how, and when it was seen.
@@ -177,23 +177,21 @@ fn apply(
                 debug_assert!(false, "a link goes that never came: {link:?}");
                 continue;
             };
-            if let Ok(at) = entry.holders.binary_search(&holder) {
-                entry.holders.remove(at);
-            }
-            touched.entry(link.observable).or_insert(entry.origin);
+            entry.holders.retain(|known| *known != holder);
+            touched.entry(link.observable).or_insert(entry.origin.into());
         } else if tables.index.contains(&link.observable) || values.contains_key(&link.observable) {
             let news = values.remove(&link.observable);
             if !tables.index.contains(&link.observable)
                 && let Some((value, origin)) = news.clone()
             {
-                tables.index.insert(link.observable, Entry { value, origin, holders: SmallVec::new() });
+                tables.index.insert(link.observable, Entry { value, origin: origin.into(), holders: Few::default() });
             }
             let Some(entry) = tables.index.get_mut(&link.observable) else { continue };
-            entry.origin = news.map_or(entry.origin, |(_, origin)| origin);
+            entry.origin = news.map_or(entry.origin, |(_, origin)| origin.into());
             if let Err(at) = entry.holders.binary_search(&holder) {
                 entry.holders.insert(at, holder);
             }
-            touched.insert(link.observable, entry.origin);
+            touched.insert(link.observable, entry.origin.into());
         } else {
             debug_assert!(false, "a link comes without its value: {link:?}");
         }

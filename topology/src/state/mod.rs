@@ -1,8 +1,9 @@
 //! What survives a restart: tables in memory, documents on disk, and snapshots of both.
 //!
 //! [`table`] → [`segment`] (a vnode of a table as a file) → [`manifest`] (the segments and marks of one epoch) → [`snapshot`] (the thread
-//! that writes them, as often as [`pace`] says); [`documents`] beside them; [`timers`] for what a table must do later, [`instant`] for small rows.
+//! that writes them, as often as [`pace`] says); [`documents`] beside them; [`timers`] for what a table must do later, [`few`] and [`instant`] for small rows.
 pub mod documents;
+pub mod few;
 pub mod instant;
 pub mod manifest;
 pub mod pace;
