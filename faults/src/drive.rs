@@ -382,6 +382,10 @@ impl Run<'_> {
         let told = match &fenced {
             Some(ended) if ended.tail.contains("fenced") => "replaced, continued, and fenced".into(),
             Some(ended) => format!("replaced, continued, ended with {}: {}", ended.status, ended.tail),
+            // One that was stopped before it had taken over is itself the newer.
+            None if second.wait(Duration::ZERO)?.is_some_and(|ended| ended.tail.contains("fenced")) => {
+                "stopped before it had taken over; continued, it fenced the other".into()
+            }
             None => {
                 self.findings.note("topics", Kind::Doubled, || "a zombie still ran 20 s after it was replaced and continued".into());
                 "replaced and continued; it still ran after 20 s".to_owned()
