@@ -45,8 +45,8 @@ enum What {
 }
 
 /// Runs the command.
-pub fn dlq(args: &Args) -> Result<ExitCode> {
-    let config = Config::read(&args.config)?;
+pub fn dlq(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
+    let config = Config::read(&args.config, environment)?;
     let servers = Servers::reach(&config)?;
     let topic = args.connector.as_ref().map_or_else(|| servers.topics.dlq_parse(), |connector| servers.topics.dlq_sink(connector));
     match &args.what {

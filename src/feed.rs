@@ -41,8 +41,8 @@ enum What {
 }
 
 /// Runs the command.
-pub fn feed(args: &Args) -> Result<ExitCode> {
-    let config = Config::read(&args.config)?;
+pub fn feed(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
+    let config = Config::read(&args.config, environment)?;
     let servers = Servers::reach(&config)?;
     servers.ensure_topics(&config)?;
     match &args.what {

@@ -1,11 +1,13 @@
 //! Files to the input topics: intelligence as packages in parts, events in batches of lines.
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use clap::ValueEnum;
 use sightline_log::{Headers, LogWriter, NewRecord};
+use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
 
 /// What a file holds.
@@ -105,6 +107,7 @@ impl Intake<'_> {
     fn package(&mut self, name: &str, stem: &str, format: Format, bytes: &Bytes) -> Result<()> {
         let feed = self.feed.clone().unwrap_or_else(|| stem.to_owned());
         let parts = bytes.len().div_ceil(PART).max(1);
+        let received = now();
         for part in 0..parts {
             let headers = Headers::default()
                 .with("tenant", self.tenant.clone())
@@ -123,7 +126,8 @@ impl Intake<'_> {
                 )
                 .with("package", name.to_owned())
                 .with("part", part.to_string())
-                .with("parts", parts.to_string());
+                .with("parts", parts.to_string())
+                .with("received", received.clone());
             let value = bytes.slice(part * PART..((part + 1) * PART).min(bytes.len()));
             self.send(self.topics.intel_in(), feed.clone(), value, headers)?;
         }
@@ -147,13 +151,19 @@ impl Intake<'_> {
     }
 
     fn batch(&mut self, source: &str, value: Bytes) -> Result<()> {
-        let headers = Headers::default().with("tenant", self.tenant.clone()).with("source", source.to_owned());
+        let headers = Headers::default().with("tenant", self.tenant.clone()).with("source", source.to_owned()).with("received", now());
         self.send(self.topics.logs_in(), format!("{}:{source}", self.tenant), value, headers)
     }
 
     fn send(&mut self, topic: String, key: String, value: Bytes, headers: Headers) -> Result<()> {
         Ok(self.writer.send(NewRecord { topic: topic.into(), partition: None, key: Some(key.into()), value: Some(value), headers })?)
     }
+}
+
+/// The time of reading, for people; what the dataflow goes by is the log's own.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)).to_string()
 }
 
 /// STIX is JSON that says so near its beginning; other JSON is events.

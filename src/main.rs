@@ -29,6 +29,9 @@ struct Cli {
     /// How log lines look.
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
+    /// Which of the configuration's `environments` applies.
+    #[arg(long, global = true, env = "SIGHTLINE_ENVIRONMENT", value_name = "NAME")]
+    environment: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -74,15 +77,16 @@ fn main() -> ExitCode {
             std::process::abort();
         }
     }));
+    let environment = cli.environment.as_deref();
     let done = match cli.command {
         Command::Demo(args) => demo::demo(&args),
-        Command::Run(args) => run::run(&args),
-        Command::Process(args) => process::process(&args),
-        Command::ValidateConfig(args) => validate_config::validate_config(&args),
-        Command::Verify(args) => verify::verify(&args),
-        Command::Dlq(args) => dlq::dlq(&args),
-        Command::Tap(args) => tap::tap(&args),
-        Command::Feed(args) => feed::feed(&args),
+        Command::Run(args) => run::run(&args, environment),
+        Command::Process(args) => process::process(&args, environment),
+        Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
+        Command::Verify(args) => verify::verify(&args, environment),
+        Command::Dlq(args) => dlq::dlq(&args, environment),
+        Command::Tap(args) => tap::tap(&args, environment),
+        Command::Feed(args) => feed::feed(&args, environment),
     };
     done.unwrap_or_else(|error| {
         eprintln!("sightline: {error:#}");

@@ -55,7 +55,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn process(args: &Args) -> Result<ExitCode> {
+pub fn process(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
     let started = Instant::now();
     let paths = files(&args.paths)?;
     if paths.is_empty() {
@@ -64,7 +64,7 @@ pub fn process(args: &Args) -> Result<ExitCode> {
     let directory = tempfile::tempdir().context("failed to make a temporary folder")?;
     let (config, servers) = match &args.config {
         Some(path) => {
-            let config = Config::read(path)?;
+            let config = Config::read(path, environment)?;
             let servers = Servers::reach(&config)?;
             (config, servers)
         }

@@ -27,8 +27,8 @@ pub struct Args {
 }
 
 /// Runs until SIGTERM or SIGINT, then drains.
-pub fn run(args: &Args) -> Result<ExitCode> {
-    let mut config = Config::read(&args.config)?;
+pub fn run(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
+    let mut config = Config::read(&args.config, environment)?;
     config.workers = args.workers.unwrap_or(config.workers).max(1);
     if let Some(unknown) = args.role.iter().find(|role| !matches!(role.as_str(), "topology" | "connect")) {
         bail!("--role {unknown} does not exist here; use topology, connect, or both");

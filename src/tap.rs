@@ -34,8 +34,8 @@ pub struct Args {
 }
 
 /// Runs until interrupted, or to the end with `--from-beginning`.
-pub fn tap(args: &Args) -> Result<ExitCode> {
-    let config = Config::read(&args.config)?;
+pub fn tap(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
+    let config = Config::read(&args.config, environment)?;
     let servers = Servers::reach(&config)?;
     let known = RecordType::ALL.iter().copied().find(|ty| ty.as_str() == args.topic || ty.topic(&servers.topics) == args.topic);
     let topic = known.map_or_else(|| args.topic.clone(), |ty| ty.topic(&servers.topics));

@@ -32,8 +32,8 @@ pub struct Args {
 }
 
 /// Exit code 0 when all are equal, 5 when not.
-pub fn verify(args: &Args) -> Result<ExitCode> {
-    let config = Config::read(&args.config)?;
+pub fn verify(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
+    let config = Config::read(&args.config, environment)?;
     let servers = Servers::reach(&config)?;
     let wanted: Vec<_> =
         config.connectors.iter().filter(|connector| args.sink.as_ref().is_none_or(|sink| *sink == connector.name)).collect();
