@@ -15,13 +15,12 @@ pub(super) struct Fault {
 /// Faults in one file that are told; more than that is another file.
 const MOST: usize = 100;
 
-/// Reads a tree. `texts`: paths whose values came as text (secrets, variables) and may stand for numbers.
-pub(super) fn read(mut tree: Value, mut texts: Vec<String>) -> Result<Config, Vec<Fault>> {
+/// Reads a tree: what can be read of it, and its faults. `texts`: paths whose values came as text (secrets, variables) and may stand for numbers.
+pub(super) fn read(mut tree: Value, mut texts: Vec<String>) -> (Option<Config>, Vec<Fault>) {
     let mut faults: Vec<Fault> = Vec::new();
     while faults.len() < MOST {
         let error = match serde_path_to_error::deserialize::<_, Config>(tree.clone()) {
-            Ok(config) if faults.is_empty() => return Ok(config),
-            Ok(_) => break,
+            Ok(config) => return (Some(config), faults),
             Err(error) => error,
         };
         let (path, mut message) = (error.path().to_string(), error.inner().to_string());
@@ -63,7 +62,7 @@ pub(super) fn read(mut tree: Value, mut texts: Vec<String>) -> Result<Config, Ve
             break;
         }
     }
-    Err(faults)
+    (None, faults)
 }
 
 fn last_word(path: &str) -> &str {
