@@ -13,7 +13,7 @@ mod writer;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
@@ -98,11 +98,16 @@ impl Cluster {
     /// From the earliest offset to the last stable one: the client asks as a reader of committed records does.
     fn range(&self, partition: &TopicPartition) -> Result<Range<Offset>, LogError> {
         self.check(partition)?;
-        let (low, high) = self
-            .asking
-            .fetch_watermarks(&partition.topic, partition.partition, self.timeout())
-            .map_err(|error| failed("ask Kafka for the range of a partition", &error))?;
-        Ok(Offset(low)..Offset(high.max(low)))
+        let deadline = Instant::now() + self.timeout();
+        loop {
+            let asked = self.asking.fetch_watermarks(&partition.topic, partition.partition, self.timeout());
+            match asked.map_err(|error| failed("ask Kafka for the range of a partition", &error)) {
+                Ok((low, high)) => return Ok(Offset(low)..Offset(high.max(low))),
+                // A topic made a moment ago, or a broker that just came back: its partitions find their leader presently.
+                Err(LogError::Retriable { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
