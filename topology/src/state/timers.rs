@@ -1,5 +1,5 @@
 //! Things to do later, by the journalled clock.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 
 use hashbrown::HashMap;
@@ -8,13 +8,14 @@ use sightline_schemas::Micros;
 /// At most one instant a key.
 #[derive(Debug)]
 pub struct Timers<K> {
-    at: BTreeMap<Micros, BTreeSet<K>>,
+    /// One set of pairs, not a set for each instant: a feed's instants are nearly all different, and the smallest set takes room for eleven keys.
+    at: BTreeSet<(Micros, K)>,
     of: HashMap<K, Micros>,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Self { at: BTreeMap::new(), of: HashMap::new() }
+        Self { at: BTreeSet::new(), of: HashMap::new() }
     }
 }
 
@@ -23,32 +24,25 @@ impl<K: Copy + Ord + Hash> Timers<K> {
     pub fn schedule(&mut self, key: K, at: Micros) {
         self.cancel(&key);
         self.of.insert(key, at);
-        self.at.entry(at).or_default().insert(key);
+        self.at.insert((at, key));
     }
 
     /// Lets `key` sleep.
     pub fn cancel(&mut self, key: &K) {
-        if let Some(at) = self.of.remove(key)
-            && let Some(keys) = self.at.get_mut(&at)
-        {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.at.remove(&at);
-            }
+        if let Some(at) = self.of.remove(key) {
+            self.at.remove(&(at, *key));
         }
     }
 
     /// Removes and returns all that is due at `now`, by instant and key.
     pub fn due(&mut self, now: Micros) -> Vec<K> {
         let mut due = Vec::new();
-        while let Some(entry) = self.at.first_entry() {
-            if *entry.key() > now {
-                break;
-            }
-            for key in entry.remove() {
-                self.of.remove(&key);
-                due.push(key);
-            }
+        while let Some((at, key)) = self.at.first().copied()
+            && at <= now
+        {
+            self.at.pop_first();
+            self.of.remove(&key);
+            due.push(key);
         }
         due
     }
