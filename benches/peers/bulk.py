@@ -32,7 +32,7 @@ def actions(name):
 
 # The sink's requests: one sort after the other, at most 8 MiB each.
 documents = {name: list(actions(name)) for name in ("entities", "observables")}
-client.info()
+client.cluster.health()
 start = time.monotonic()
 count = sum(bulk(client, documents[name], chunk_size=5_000, max_chunk_bytes=8 << 20)[0] for name in documents)
 seconds = time.monotonic() - start
