@@ -53,7 +53,7 @@ def is_stix(data):
     if isinstance(value, dict) and isinstance(value.get("objects"), list):
         things = value["objects"]
     else:
-        things = [value]
+        things = value if isinstance(value, list) else [value]
     return bool(things) and all(isinstance(thing, dict) and "--" in str(thing.get("id")) and "type" in thing for thing in things)
 
 
