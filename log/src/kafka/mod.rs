@@ -5,6 +5,7 @@
 mod admin;
 mod context;
 mod failure;
+mod flush;
 mod options;
 mod reader;
 mod transactions;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use super::flush::{BATCH_BYTES, LINGER_MS};
 use crate::error::LogError;
 
 /// A cluster's address and the bounds of its clients.
@@ -107,9 +108,11 @@ impl KafkaOptions {
     /// An idempotent producer.
     pub(super) fn producer(&self) -> Result<ClientConfig, LogError> {
         let mut config = self.client(&[
-            // A transaction ends with a wait for its last batch: longer lingering is latency, shorter is small batches.
-            ("linger.ms", "2".into()),
-            ("batch.size", "1000000".into()),
+            // Full batches go at once, the rest by `flush`.
+            ("linger.ms", LINGER_MS.to_string()),
+            ("batch.size", BATCH_BYTES.to_string()),
+            // A batch ends by its bytes.
+            ("batch.num.messages", "100000".into()),
             ("compression.type", "lz4".into()),
             ("queue.buffering.max.messages", "2000000".into()),
             ("queue.buffering.max.kbytes", (self.write_behind_bytes / 1024).clamp(1, 2_147_483_647).to_string()),

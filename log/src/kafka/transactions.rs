@@ -8,7 +8,8 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use super::Cluster;
 use super::context::Deliveries;
 use super::failure::{failed, is_fencing};
-use super::writer::{enqueue, step};
+use super::flush::{flush, step};
+use super::writer::enqueue;
 use crate::error::LogError;
 use crate::record::NewRecord;
 use crate::traits::TransactionalWriter;
@@ -25,6 +26,8 @@ pub(super) struct KafkaTransactions {
     producer: BaseProducer<Deliveries>,
     id: String,
     open: bool,
+    /// Sent in the open transaction.
+    bytes: usize,
 }
 
 impl KafkaTransactions {
@@ -34,7 +37,7 @@ impl KafkaTransactions {
         config.set("transaction.timeout.ms", cluster.options.transaction_timeout.as_millis().to_string());
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(|error| failed("set up the Kafka client", &error))?;
-        let writer = Self { cluster, producer, id: id.to_owned(), open: false };
+        let writer = Self { cluster, producer, id: id.to_owned(), open: false, bytes: 0 };
         // While the older holder's transaction is being wound up the coordinator says "concurrent transactions": a matter of moments.
         let deadline = Instant::now() + writer.cluster.timeout().max(CALL);
         loop {
@@ -62,21 +65,13 @@ impl KafkaTransactions {
         }
     }
 
-    /// Waits until librdkafka holds no record of ours.
-    fn drain(&self, deadline: Option<Instant>) {
-        while self.producer.in_flight_count() > 0 && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            step(&self.producer);
-        }
-        self.producer.poll(Duration::ZERO);
-    }
-
     fn drop_transaction(&mut self, deadline: Option<Instant>) -> Result<(), LogError> {
         if !self.open {
             return Ok(());
         }
         // librdkafka drops what is still queued and renews the producer's epoch after it; what can go out soon is cheaper sent. It must not be
         // purged from here: the hole in the sequence would stall the next transaction for ever.
-        self.drain(Some(Instant::now() + SOON));
+        flush(&self.producer, self.bytes, Some(Instant::now() + SOON));
         loop {
             match self.producer.abort_transaction(SOON) {
                 Ok(()) => break,
@@ -101,20 +96,23 @@ impl TransactionalWriter for KafkaTransactions {
         self.producer.begin_transaction().map_err(|error| self.told("begin a transaction on Kafka", &error))?;
         self.producer.context().begin();
         self.open = true;
+        self.bytes = 0;
         Ok(())
     }
 
     fn send(&mut self, record: NewRecord) -> Result<(), LogError> {
-        enqueue(&self.cluster, &self.producer, &record).map_err(|failure| match self.producer.client().fatal_error() {
+        let sent = enqueue(&self.cluster, &self.producer, &record).map_err(|failure| match self.producer.client().fatal_error() {
             Some((code, _)) if is_fencing(code) => LogError::Fenced { id: self.id.clone() },
             _ => failure,
-        })
+        })?;
+        self.bytes += sent;
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), LogError> {
         const COMMITTING: &str = "commit a transaction on Kafka";
-        // `commit_transaction` looks at its queue every 100 ms: we empty it first.
-        self.drain(None);
+        // `commit_transaction` looks at the queue every 100 ms: it is emptied first.
+        flush(&self.producer, self.bytes, None);
         if let Some(failure) = self.producer.context().take() {
             if self.producer.client().fatal_error().is_some_and(|(code, _)| is_fencing(code)) {
                 return Err(LogError::Fenced { id: self.id.clone() });

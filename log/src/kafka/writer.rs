@@ -1,6 +1,5 @@
 //! Writes acknowledged records.
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -10,22 +9,14 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use super::Cluster;
 use super::context::Deliveries;
 use super::failure::{failed, of_record};
+use super::flush::{flush, step};
 use crate::error::LogError;
 use crate::partitioner::partition_of;
 use crate::record::NewRecord;
 use crate::traits::LogWriter;
 
-/// How long one look at librdkafka's queue lasts: short, for a commit waits for the last of these.
-const STEP: Duration = Duration::from_micros(500);
-
-/// Takes a report, if there is one, and rests. Polling for a millisecond would spin: what is left of it rounds to none.
-pub(super) fn step(producer: &BaseProducer<Deliveries>) {
-    producer.poll(Duration::ZERO);
-    std::thread::sleep(STEP);
-}
-
-/// Hands a record to librdkafka; waits while its queue is full.
-pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, record: &NewRecord) -> Result<(), LogError> {
+/// Hands a record to librdkafka; waits while its queue is full. Returns the record's size.
+pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, record: &NewRecord) -> Result<usize, LogError> {
     let count = cluster.partitions(&record.topic)?;
     let partition = record.partition.unwrap_or_else(|| record.key.as_ref().map_or(0, |key| partition_of(key, count)));
     if !(0..count).contains(&partition) {
@@ -45,7 +36,7 @@ pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, re
     }
     loop {
         match producer.send(sending) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(bytes),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                 sending = back;
                 step(producer);
@@ -58,26 +49,26 @@ pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, re
 pub(super) struct KafkaWriter {
     cluster: Arc<Cluster>,
     producer: BaseProducer<Deliveries>,
+    /// Sent since the last flush.
+    bytes: usize,
 }
 
 impl KafkaWriter {
     pub(super) fn new(cluster: Arc<Cluster>) -> Result<Self, LogError> {
         let producer = cluster.options.producer()?.create_with_context(Deliveries::default());
-        Ok(Self { producer: producer.map_err(|error| failed("set up the Kafka client", &error))?, cluster })
+        Ok(Self { producer: producer.map_err(|error| failed("set up the Kafka client", &error))?, cluster, bytes: 0 })
     }
 }
 
 impl LogWriter for KafkaWriter {
     fn send(&mut self, record: NewRecord) -> Result<(), LogError> {
-        enqueue(&self.cluster, &self.producer, &record)
+        self.bytes += enqueue(&self.cluster, &self.producer, &record)?;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
         // Ends: librdkafka gives every record up after `message.timeout.ms` (5 minutes).
-        while self.producer.in_flight_count() > 0 {
-            step(&self.producer);
-        }
-        self.producer.poll(Duration::ZERO);
+        flush(&self.producer, std::mem::take(&mut self.bytes), None);
         match self.producer.context().take() {
             None => Ok(()),
             Some(failure) => Err(failure),

@@ -1,5 +1,4 @@
 //! The claims.
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -101,9 +100,8 @@ pub fn a_transaction_is_seen_whole_or_not_at_all(bed: Bed) {
     let (first, second) = (bed.topic("first", 2), bed.topic("second", 1));
     let places =
         [(first.as_str(), 0), (first.as_str(), 1), (second.as_str(), 0)].map(|(topic, partition)| TopicPartition::new(topic, partition));
-    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let writing = scope.spawn(|| {
             let mut writer = bed.log.transactional(&bed.name("id")).unwrap();
             for number in 0..60 {
                 writer.begin().unwrap();
@@ -115,10 +113,9 @@ pub fn a_transaction_is_seen_whole_or_not_at_all(bed: Bed) {
                 }
                 if number % 3 == 2 { writer.abort().unwrap() } else { writer.commit().unwrap() }
             }
-            done.store(true, Ordering::Release);
         });
         // Looks while it is written: a transaction has as many records in each place, or none.
-        while !done.load(Ordering::Acquire) {
+        while !writing.is_finished() {
             for place in &places {
                 let values = bed.values(&place.topic, place.partition);
                 for (number, group) in values.chunk_by(|a, b| a == b).enumerate() {
