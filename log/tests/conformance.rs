@@ -37,6 +37,7 @@ on_both! {
     a_time_finds_the_first_record_at_or_after_it
     a_transaction_is_seen_whole_or_not_at_all
     an_aborted_transaction_is_never_seen
+    an_abort_of_much_that_is_under_way_leaves_the_next_transaction_whole
     an_open_transaction_is_not_seen_and_does_not_move_the_end
     an_older_holder_of_an_id_is_fenced
     taking_over_an_id_ends_the_transaction_left_open

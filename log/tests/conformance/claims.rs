@@ -144,6 +144,23 @@ pub fn an_aborted_transaction_is_never_seen(bed: Bed) {
     bed.assert_holds(&topic, 0, &["kept"]);
 }
 
+pub fn an_abort_of_much_that_is_under_way_leaves_the_next_transaction_whole(bed: Bed) {
+    let topic = bed.topic("under-way", 1);
+    let mut writer = bed.log.transactional(&bed.name("id")).unwrap();
+    let large = "x".repeat(2_000);
+    for number in 0..8 {
+        writer.begin().unwrap();
+        for _ in 0..10_000 {
+            writer.send(record(&topic, &large)).unwrap();
+        }
+        writer.abort().unwrap();
+        writer.begin().unwrap();
+        writer.send(record(&topic, &number.to_string())).unwrap();
+        writer.commit().unwrap();
+    }
+    bed.assert_holds(&topic, 0, &["0", "1", "2", "3", "4", "5", "6", "7"]);
+}
+
 pub fn an_open_transaction_is_not_seen_and_does_not_move_the_end(bed: Bed) {
     let topic = bed.topic("open", 1);
     let at = TopicPartition::new(topic.as_str(), 0);
