@@ -15,8 +15,9 @@ use sightline_benches::engine::Cell;
 use sightline_benches::{memory, rival};
 use sightline_topology::runtime::InputMode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The product's.
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 #[derive(Parser)]
 struct Args {
@@ -34,6 +35,7 @@ struct Args {
 }
 
 fn main() {
+    allocator::return_memory_soon();
     let args = Args::parse();
     if args.round {
         return round(&args);

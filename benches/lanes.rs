@@ -7,7 +7,6 @@
 //! of its own. Both have the batching of the product (linger, batch size, compression, bounds of the queue) and wait for `acks=all`, librdkafka's default; the
 //! plain producer has neither transactions nor idempotence. Both take turns, in topics that are new each time and deleted at the end.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails should say where and stop")]
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -20,11 +19,14 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use sightline_benches::{memory, rounds};
 use sightline_log::kafka::{Kafka, KafkaOptions};
-use sightline_log::{Headers, Log, TopicPartition};
+use sightline_log::{Log, TopicPartition};
+use sightline_schemas::avro::RecordType;
 use sightline_schemas::topic::Topics;
 use sightline_topology::epoch::Epoch;
-use sightline_topology::lane::{LaneSettings, Lanes, Output};
+use sightline_topology::lane::{LaneSettings, Lanes, Outputs};
+use sightline_topology::output::{Emission, Target};
 use sightline_topology::runtime::topic_specs;
+use sightline_topology::source::{InputTopic, SourceRef};
 
 const PARTITIONS: i32 = 4;
 
@@ -86,7 +88,7 @@ fn delete(bootstrap: &str, names: Vec<String>) {
     }
 }
 
-fn output(topic: &Arc<str>, number: usize, args: &Args) -> Output {
+fn output(number: usize, args: &Args) -> Box<Emission> {
     // Values that compress as JSON in Avro does: half of it repeats.
     let mut value = vec![b'x'; args.bytes];
     let mut state = number as u64 | 1;
@@ -94,25 +96,26 @@ fn output(topic: &Arc<str>, number: usize, args: &Args) -> Output {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         *byte = (state >> 56) as u8;
     }
-    let headers = Headers::default()
-        .with("epoch", (number / args.epoch + 1).to_string())
-        .with("op", "u")
-        .with("origin", format!("soc.in.intel:0:{number}"));
-    Output { topic: Arc::clone(topic), key: format!("default:indicator--{number:032x}").into(), value: Some(Bytes::from(value)), headers }
+    Box::new(Emission {
+        target: Target::of(RecordType::Entity),
+        key: format!("default:indicator--{number:032x}").into(),
+        value: Some(Bytes::from(value)),
+        origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset: number as i64 },
+        headers: Vec::new(),
+    })
 }
 
 /// Seconds until every lane has committed everything.
 fn lanes(log: &dyn Log, topics: &Topics, args: &Args) -> f64 {
     let settings = LaneSettings::default();
-    let topic: Arc<str> = topics.entities().into();
     let epochs = args.records.div_ceil(args.epoch);
     let mut lanes = Lanes::open(log, topics, &settings, epochs as u64).unwrap();
     let senders = lanes.take_senders();
-    let mut shares: Vec<Vec<Vec<Output>>> = vec![Vec::new(); senders.len()];
+    let mut shares: Vec<Vec<Outputs>> = vec![Vec::new(); senders.len()];
     for epoch in 0..epochs {
-        let mut of_epoch: Vec<Vec<Output>> = vec![Vec::new(); senders.len()];
+        let mut of_epoch: Vec<Outputs> = vec![Vec::new(); senders.len()];
         for number in epoch * args.epoch..((epoch + 1) * args.epoch).min(args.records) {
-            of_epoch[number % senders.len()].push(output(&topic, number, args));
+            of_epoch[number % senders.len()].push(output(number, args));
         }
         shares.iter_mut().zip(of_epoch).for_each(|(share, outputs)| share.push(outputs));
     }
@@ -142,15 +145,14 @@ fn plain(bootstrap: &str, topics: &Topics, args: &Args) -> f64 {
         .set("delivery.report.only.error", "true")
         .create()
         .unwrap();
-    let topic: Arc<str> = topics.observables().into();
-    let records: Vec<Output> = (0..args.records).map(|number| output(&topic, number, args)).collect();
+    let (topic, intel) = (topics.observables(), topics.intel_in());
+    let records: Outputs = (0..args.records).map(|number| output(number, args)).collect();
     let started = Instant::now();
-    for record in &records {
-        let headers = record
-            .headers
-            .0
+    for (number, record) in records.iter().enumerate() {
+        let (epoch, origin) = ((number / args.epoch + 1).to_string(), format!("{intel}:0:{number}"));
+        let headers = [("epoch", &epoch[..]), ("op", "u"), ("origin", &origin[..])]
             .iter()
-            .fold(OwnedHeaders::new(), |headers, (name, value)| headers.insert(Header { key: name, value: Some(&value[..]) }));
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }));
         let mut sending =
             BaseRecord::<[u8], [u8]>::to(&topic).key(&record.key[..]).payload(record.value.as_deref().unwrap()).headers(headers);
         loop {

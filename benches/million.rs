@@ -14,8 +14,9 @@ use sightline_benches::engine::Cell;
 use sightline_benches::memory;
 use sightline_topology::runtime::InputMode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The product's.
+#[path = "../src/allocator.rs"]
+mod allocator;
 
 #[derive(Parser)]
 struct Args {
@@ -33,6 +34,7 @@ struct Args {
 const PACKAGE: u64 = 10_000;
 
 fn main() {
+    allocator::return_memory_soon();
     let args = Args::parse();
     let cell = Cell::new(false);
     let engine = cell.start(args.workers, InputMode::Follow);

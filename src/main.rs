@@ -1,4 +1,5 @@
 //! The command line: one file a command.
+mod allocator;
 mod config;
 mod demo;
 mod dlq;
@@ -15,9 +16,6 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Sightline: which event touched which known-bad thing, and who is behind it.
 #[derive(Parser)]
@@ -63,6 +61,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    allocator::return_memory_soon();
     let cli = Cli::parse();
     start_logging(cli.verbose, cli.log_format);
     if let Err(error) = sightline_failpoints::arm() {

@@ -1,10 +1,8 @@
 //! The diagram of ARCHITECTURE.md, as code. Every worker builds the same graph.
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use sightline_schemas::Micros;
-use sightline_schemas::topic::Topics;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::probe::Handle as Probe;
 use timely::dataflow::operators::vec::Map;
@@ -46,8 +44,6 @@ pub struct WorkerParts {
     pub lanes: Vec<(u32, LaneSender)>,
     /// Lanes in all.
     pub lane_count: u32,
-    /// Names of topics.
-    pub topics: Arc<Topics>,
     /// Settings.
     pub settings: TopologySettings,
 }
@@ -80,7 +76,7 @@ impl Inputs {
 
 /// Builds the graph.
 pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
-    let WorkerParts { worker, workers, resume, tables, documents, emitter, lanes, lane_count, topics, settings } = parts;
+    let WorkerParts { worker, workers, resume, tables, documents, emitter, lanes, lane_count, settings } = parts;
     let (package_input, records) = scope.new_input::<Vec<PackageMessage>>();
     let (log_input, logs) = scope.new_input::<Vec<Raw>>();
     let (tick_input, ticks) = scope.new_input::<Vec<(u64, Tick)>>();
@@ -172,7 +168,7 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
         .concat(boxed(observed_rows.concat(relation_rows).concat(unresolved).concat(event_rows)))
         .concat(ticks.map(|(worker, _tick)| LaneMessage::Tick(worker)));
     let probe = Probe::new();
-    to_lanes(rows, resume, lanes, lane_count, &topics).probe_with(&probe);
+    to_lanes(rows, resume, lanes, lane_count).probe_with(&probe);
     Inputs { packages: package_input, logs: log_input, ticks: tick_input, probe }
 }
 

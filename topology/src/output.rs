@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sightline_failpoints::{self as failpoints, Point};
-use sightline_log::Headers;
 use sightline_schemas::avro::{Encoder, OutputRecord, RecordType};
 use sightline_schemas::record::Stage;
 use sightline_schemas::topic::{self, Topics};
@@ -13,7 +12,7 @@ use sightline_schemas::{ContentHash, TenantId};
 
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
-use crate::lane::{LaneSender, Output};
+use crate::lane::{LaneSender, Outputs};
 use crate::source::{Origin, SourceRef};
 use crate::state::table::vnode_of;
 
@@ -24,6 +23,13 @@ pub enum Target {
     Record(u8),
     /// `dlq.parse`.
     DeadLetters,
+}
+
+impl Target {
+    /// The topic of a record type.
+    pub fn of(ty: RecordType) -> Self {
+        Self::Record(ty as u8)
+    }
 }
 
 /// A record on its way to a lane.
@@ -73,7 +79,7 @@ impl Emitter {
     pub fn upsert(&self, record: &OutputRecord, origin: SourceRef) -> Emission {
         let key = format!("{}:{}", record.tenant(), record.id()).into();
         match self.encoder.encode(record) {
-            Ok(value) => Emission { target: target_of(record.record_type()), key, value: Some(value), origin, headers: Vec::new() },
+            Ok(value) => Emission { target: Target::of(record.record_type()), key, value: Some(value), origin, headers: Vec::new() },
             // The schemas hold every value of the record types; should one ever not fit, it must still not be lost.
             Err(error) => self.dead_letter(
                 origin,
@@ -90,7 +96,7 @@ impl Emitter {
 
     /// A row that is gone.
     pub fn tombstone(&self, ty: RecordType, tenant: TenantId, id: &str, origin: SourceRef) -> Emission {
-        Emission { target: target_of(ty), key: topic::key(tenant, id).into(), value: None, origin, headers: Vec::new() }
+        Emission { target: Target::of(ty), key: topic::key(tenant, id).into(), value: None, origin, headers: Vec::new() }
     }
 
     /// A dead letter.
@@ -112,10 +118,6 @@ impl Emitter {
             ],
         }
     }
-}
-
-fn target_of(ty: RecordType) -> Target {
-    Target::Record(ty as u8)
 }
 
 /// What the last operator hears.
@@ -147,14 +149,7 @@ pub fn to_lanes<'scope>(
     resume: Epoch,
     lanes: Vec<(u32, LaneSender)>,
     lane_count: u32,
-    topics: &Topics,
 ) -> Flow<'scope, ()> {
-    let names: HashMap<Target, Arc<str>> = RecordType::ALL
-        .iter()
-        .map(|ty| (target_of(*ty), Arc::from(ty.topic(topics))))
-        .chain([(Target::DeadLetters, Arc::from(topics.dlq_parse()))])
-        .collect();
-    let topics = topics.clone();
     let lane_of = move |message: &LaneMessage| message.route() % u64::from(lane_count);
     let routes = lane_of;
     messages.by_epoch(
@@ -166,7 +161,7 @@ pub fn to_lanes<'scope>(
             if epoch <= resume {
                 return;
             }
-            let mut by_lane: HashMap<u64, Vec<Box<Emission>>> = HashMap::new();
+            let mut by_lane: HashMap<u64, Outputs> = HashMap::new();
             for message in messages {
                 let lane = lane_of(&message);
                 if let LaneMessage::Emission(emission) = message {
@@ -178,7 +173,7 @@ pub fn to_lanes<'scope>(
             }
             for (lane, sender) in &lanes {
                 let emissions = by_lane.remove(&u64::from(*lane)).unwrap_or_default();
-                sender.send(epoch, ordered(emissions, epoch, &names, &topics));
+                sender.send(epoch, ordered(emissions));
             }
         },
     )
@@ -192,30 +187,16 @@ fn routes_or_worker(lane_of: impl Fn(&LaneMessage) -> u64 + 'static) -> impl Fn(
 }
 
 /// By topic, key and origin; of the rows of one key in one epoch only the last counts, of dead letters each.
-#[expect(clippy::vec_box, reason = "they come boxed; sorting boxes moves eight bytes, not a hundred")]
-fn ordered(mut emissions: Vec<Box<Emission>>, epoch: Epoch, names: &HashMap<Target, Arc<str>>, topics: &Topics) -> Vec<Output> {
+fn ordered(mut emissions: Outputs) -> Outputs {
     emissions.sort_by(|a, b| (a.target, &a.key, a.origin, &a.headers, &a.value).cmp(&(b.target, &b.key, b.origin, &b.headers, &b.value)));
-    let mut outputs: Vec<Output> = Vec::with_capacity(emissions.len());
-    let mut last: Option<(Target, Bytes)> = None;
-    for emission in emissions {
-        let emission = *emission;
-        let this = (emission.target, emission.key.clone());
-        if emission.target != Target::DeadLetters && last.as_ref() == Some(&this) {
-            outputs.pop();
+    let is_same_row = |a: &Emission, b: &Emission| a.target != Target::DeadLetters && (a.target, &a.key) == (b.target, &b.key);
+    // `dedup_by` keeps the first of a run: the later one takes its place.
+    emissions.dedup_by(|later, kept| {
+        let same = is_same_row(later, kept);
+        if same {
+            std::mem::swap(later, kept);
         }
-        last = Some(this);
-        let Some(topic) = names.get(&emission.target) else { continue };
-        outputs.push(output(emission, epoch, topic, topics));
-    }
-    outputs
-}
-
-fn output(emission: Emission, epoch: Epoch, topic: &Arc<str>, topics: &Topics) -> Output {
-    let op = if emission.value.is_some() { "u" } else { "d" };
-    let mut headers = Headers::default()
-        .with("epoch", epoch.0.to_string())
-        .with("op", op)
-        .with("origin", Origin { topics, at: emission.origin }.to_string());
-    headers.0.extend(emission.headers.into_iter().map(|(name, value)| (Arc::from(&*name), value)));
-    Output { topic: Arc::clone(topic), key: emission.key, value: emission.value, headers }
+        same
+    });
+    emissions
 }

@@ -192,8 +192,7 @@ impl Engine {
             })
             .collect();
         drop(senders);
-        let workers_thread =
-            start_workers(parts, receivers, emitter, resume, lane_count, Arc::new(topics.clone()), settings.clone(), Arc::clone(&shared))?;
+        let workers_thread = start_workers(parts, receivers, emitter, resume, lane_count, settings.clone(), Arc::clone(&shared))?;
 
         let source = Source {
             log,
@@ -281,14 +280,12 @@ struct PartsToMove {
     lanes: Vec<(u32, LaneSender)>,
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything a worker is made of, moved into its thread in one place")]
 fn start_workers(
     parts: Vec<PartsToMove>,
     receivers: Vec<Receiver<Feed>>,
     emitter: Emitter,
     resume: Epoch,
     lane_count: u32,
-    topics: Arc<Topics>,
     settings: TopologySettings,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<Result<(), String>>, EngineError> {
@@ -311,7 +308,6 @@ fn start_workers(
                     emitter: emitter.clone(),
                     lanes,
                     lane_count,
-                    topics: Arc::clone(&topics),
                     settings: settings.clone(),
                 };
                 worker::run(timely_worker, parts, &feed);

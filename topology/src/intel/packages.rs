@@ -175,7 +175,7 @@ impl Packages {
             Err(message) => return self.reject(raw.at, Stage::Assemble, "invalid-header", message, raw.value, out),
         };
         if heading.parts <= 1 {
-            return self.package(&heading, raw.at, &[raw.value], out);
+            return self.package(&heading, raw.at, vec![raw.value], out);
         }
         if heading.parts > self.settings.package_parts {
             let message = format!("{} parts are more than intel.package_parts ({}) allows", heading.parts, self.settings.package_parts);
@@ -205,13 +205,13 @@ impl Packages {
         };
         if let Some(parts) = complete {
             let parts: Vec<Bytes> = parts.parts.into_values().collect();
-            self.package(&heading, raw.at, &parts, out);
+            self.package(&heading, raw.at, parts, out);
         }
     }
 
-    fn package(&mut self, heading: &Heading, at: SourceRef, parts: &[Bytes], out: &mut Vec<PackageOut>) {
+    fn package(&mut self, heading: &Heading, at: SourceRef, parts: Vec<Bytes>, out: &mut Vec<PackageOut>) {
         let mut sha256 = Sha256::new();
-        for part in parts {
+        for part in &parts {
             sha256.update(part);
         }
         let sha256 = format!("{:x}", sha256.finalize());
@@ -221,7 +221,9 @@ impl Packages {
             return;
         }
         let mut reading = Reading { limits: &self.limits, ..Reading::new(&self.limits) };
-        let parsed = guarded(parts, &self.limits, || parse_intel(heading.format, parts, &self.limits, &mut |item| reading.take(item)));
+        let parsed = guarded(&parts, &self.limits, || parse_intel(heading.format, &parts, &self.limits, &mut |item| reading.take(item)));
+        // The objects hold all that is needed of them.
+        drop(parts);
         let id = ContentHash::of_parts([heading.feed.tenant.as_str().as_bytes(), heading.feed.feed.as_str().as_bytes(), sha256.as_bytes()]);
         let mut record = PackageRecord {
             tenant: heading.feed.tenant.to_string(),

@@ -4,21 +4,22 @@
 //! what is out is known (invariant I2: a lane commits in epoch order, because one thread writes it).
 mod committed;
 mod progress;
+mod record;
 mod thread;
 
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sightline_failpoints::{self as failpoints, Point};
-use sightline_log::{Headers, Log, LogError};
+use sightline_log::{Log, LogError};
 use sightline_schemas::topic::Topics;
 
 pub use committed::Committed;
 
 use crate::epoch::{Epoch, writer_id};
+use crate::output::Emission;
 
 /// How outputs are written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,24 +40,14 @@ impl Default for LaneSettings {
     }
 }
 
-/// A record to be written.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Output {
-    /// Topic.
-    pub topic: Arc<str>,
-    /// Key.
-    pub key: Bytes,
-    /// Value; none is a tombstone.
-    pub value: Option<Bytes>,
-    /// Headers.
-    pub headers: Headers,
-}
-
 /// The outputs of an epoch, for one lane.
 struct LaneEpoch {
     epoch: Epoch,
-    outputs: Vec<Output>,
+    outputs: Outputs,
 }
+
+/// Emissions in the order in which they are to be written; boxed, as they come.
+pub type Outputs = Vec<Box<Emission>>;
 
 /// Where a worker puts the epochs of a lane.
 #[derive(Clone)]
@@ -66,7 +57,7 @@ pub struct LaneSender {
 
 impl LaneSender {
     /// Hands over an epoch. The channel holds more epochs than the window lets under way, so this does not wait.
-    pub fn send(&self, epoch: Epoch, outputs: Vec<Output>) {
+    pub fn send(&self, epoch: Epoch, outputs: Outputs) {
         // The lane ends only by failing, which it has reported by then.
         let _ = self.sender.send(LaneEpoch { epoch, outputs });
     }
@@ -106,6 +97,7 @@ impl Lanes {
                 lane,
                 writer: writer?,
                 gate,
+                records: record::Records::new(topics),
                 progress_topic: topics.progress().into(),
                 settings: settings.clone(),
                 committed: Arc::clone(&committed),

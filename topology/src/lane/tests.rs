@@ -1,12 +1,16 @@
 #![allow(clippy::unwrap_used)]
 use std::time::Duration;
 
+use bytes::Bytes;
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_log::{CleanUp, Record, TopicSpec};
+use sightline_schemas::avro::RecordType;
 use tempfile::TempDir;
 
 use super::*;
 use crate::epoch::read_all;
+use crate::output::Target;
+use crate::source::{InputTopic, SourceRef};
 
 const WINDOW: u64 = 64;
 const SOON: Duration = Duration::from_secs(10);
@@ -34,14 +38,14 @@ impl Cell {
         (lanes, senders)
     }
 
-    fn output(&self, key: &str) -> Output {
-        let topic: Arc<str> = self.topics.entities().into();
-        Output {
-            topic,
+    fn output(&self, key: &str) -> Box<Emission> {
+        Box::new(Emission {
+            target: Target::of(RecordType::Entity),
             key: Bytes::copy_from_slice(key.as_bytes()),
             value: Some(Bytes::from_static(b"value")),
-            headers: Headers::default(),
-        }
+            origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset: 0 },
+            headers: Vec::new(),
+        })
     }
 
     fn keys(&self, topic: &str) -> Vec<String> {

@@ -4,8 +4,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use sightline_failpoints::{Control, without};
-use sightline_log::{LogError, NewRecord, TransactionalWriter};
+use sightline_log::{LogError, TransactionalWriter};
 
+use super::record::Records;
 use super::{Committed, LaneEpoch, LaneSettings, progress};
 use crate::epoch::Epoch;
 use crate::epoch::transaction::transact;
@@ -18,6 +19,7 @@ pub(super) struct LaneThread {
     pub(super) writer: Box<dyn TransactionalWriter>,
     /// What was committed before this process: dropped when the replay makes it again.
     pub(super) gate: Epoch,
+    pub(super) records: Records,
     pub(super) progress_topic: Arc<str>,
     pub(super) settings: LaneSettings,
     pub(super) committed: Arc<Committed>,
@@ -94,14 +96,11 @@ impl LaneThread {
             transact(&mut *self.writer, &who, |writer| writer.send(progress.clone()))?;
         }
         transact(&mut *self.writer, &who, |writer| {
-            for output in batch.iter().flat_map(|epoch| &epoch.outputs) {
-                writer.send(NewRecord {
-                    topic: Arc::clone(&output.topic),
-                    partition: None,
-                    key: Some(output.key.clone()),
-                    value: output.value.clone(),
-                    headers: output.headers.clone(),
-                })?;
+            for LaneEpoch { epoch, outputs } in batch {
+                let mut records = self.records.of_epoch(*epoch);
+                for record in outputs.iter().filter_map(|output| records.record(output)) {
+                    writer.send(record)?;
+                }
             }
             if first || after { Ok(()) } else { writer.send(progress.clone()) }
         })?;
