@@ -312,6 +312,29 @@ impl Run<'_> {
                 servers.set("elasticsearch", mode);
                 service.wait(pause)?
             }
+            Fault::StoreBlocks => {
+                let index = ["entities", "observables", "relations"][self.rng.usize(0..3)];
+                let (until, mut blocked) = (Instant::now() + pause, false);
+                while Instant::now() < until {
+                    blocked = blocked || servers.block(&self.cell.name, index, true)?;
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                let early = service.wait(Duration::ZERO)?;
+                told = format!("{index} {}, ", if blocked { "blocked" } else { "never there" });
+                servers.block(&self.cell.name, index, false)?;
+                early
+            }
+            Fault::StoreDeadlocks => {
+                let before = servers.deadlocks()?;
+                let mut other = servers.lock_crosswise(&self.cell.name, 20)?;
+                let early = service.wait(pause + Duration::from_secs(4))?;
+                other.kill()?;
+                other.wait()?;
+                // The server counts when a session ends its transaction, a second later at most.
+                std::thread::sleep(Duration::from_secs(1));
+                told = format!("{} deadlocks, ", servers.deadlocks()?.saturating_sub(before));
+                early
+            }
             // Set for the whole ingest.
             Fault::StoreDown => service.wait(pause)?,
             _ => {
@@ -320,7 +343,9 @@ impl Run<'_> {
                     servers.restart_broker()?;
                     told = "broker killed and started, ".into();
                 } else {
-                    let time = Duration::from_millis(self.rng.u64(1_000..20_000));
+                    // Longer than a transaction may be open, now and then.
+                    let millis = if self.rng.u8(0..4) == 0 { 62_000..75_000 } else { 1_000..20_000 };
+                    let time = Duration::from_millis(self.rng.u64(millis));
                     servers.freeze_broker(time)?;
                     told = format!("broker frozen for {} ms, ", time.as_millis());
                 }

@@ -46,9 +46,11 @@ faults! {
     Poison "poison" "an input makes a parser panic"
     Zombie "zombie" "SIGSTOP, a second process takes over, SIGCONT"
     StoreRefuses "store-refuses" "Elasticsearch answers 401, 403, 429, 500 or nothing, before or after it has written"
+    StoreBlocks "store-blocks" "an index of Elasticsearch takes no writes for a while: bulks fail by half"
+    StoreDeadlocks "store-deadlocks" "another client of PostgreSQL locks what the sink locks, in the opposite order"
     StoreDown "store-down" "a store is away for the whole ingest"
     BrokerRestart "broker-restart" "the broker is killed and started again"
-    BrokerUnreachable "broker-unreachable" "no byte passes between the process and the broker for a while"
+    BrokerUnreachable "broker-unreachable" "no byte passes between the process and the broker, for seconds or over a minute"
 }
 
 impl Fault {
@@ -59,7 +61,15 @@ impl Fault {
 
     /// Whether it can be caused on the embedded log with SQLite.
     pub fn is_embedded(self) -> bool {
-        !matches!(self, Self::StoreRefuses | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable)
+        !self.is_beside()
+    }
+
+    /// Whether it happens to servers, beside the process.
+    fn is_beside(self) -> bool {
+        matches!(
+            self,
+            Self::StoreRefuses | Self::StoreBlocks | Self::StoreDeadlocks | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable
+        )
     }
 
     /// Whether it can be caused on servers. A disk is the same disk there; what was tried without servers is not tried again.
@@ -183,8 +193,12 @@ impl Fault {
             }
             Self::Zombie => Life { ending: Ending::Replaced(moment(rng)), ..Life::default() },
             Self::Poison => Life { ending: Ending::Killed(moment(rng)), ..Life::default() },
-            // What happens to servers happens beside the process.
-            Self::StoreRefuses | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable => {
+            Self::StoreRefuses
+            | Self::StoreBlocks
+            | Self::StoreDeadlocks
+            | Self::StoreDown
+            | Self::BrokerRestart
+            | Self::BrokerUnreachable => {
                 Life { ending: Ending::Beside { after: rng.u64(300..3_000), kill: rng.bool() }, ..Life::default() }
             }
         }

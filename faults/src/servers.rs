@@ -1,6 +1,6 @@
 //! Real servers, as `scripts/services env` names them, each store behind a proxy.
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -53,14 +53,13 @@ pub const STORES: [&str; 3] = ["postgres", "elasticsearch", "neo4j"];
 impl Servers {
     /// From the environment.
     pub fn of_environment() -> Result<Self> {
-        let base: u32 = std::env::var("SIGHTLINE_PORT_BASE").ok().and_then(|base| base.parse().ok()).unwrap_or(39_000);
         Ok(Self {
             kafka: var("SIGHTLINE_KAFKA")?,
             registry: var("SIGHTLINE_REGISTRY")?,
             postgres: Store::of_environment("SIGHTLINE_POSTGRES", false)?,
             elasticsearch: Store::of_environment("SIGHTLINE_ELASTICSEARCH", true)?,
             neo4j: Store::of_environment("SIGHTLINE_NEO4J", false)?,
-            neo4j_http: format!("127.0.0.1:{}", base + 74),
+            neo4j_http: var("SIGHTLINE_NEO4J_HTTP")?,
         })
     }
 
@@ -111,6 +110,43 @@ impl Servers {
             self.http(&self.elasticsearch.address, "DELETE", &format!("/{}", index.trim()), "")?;
         }
         Ok(())
+    }
+
+    /// Lets an index of a cell take writes, or not. Says whether it is there yet.
+    pub fn block(&self, cell: &str, index: &str, blocked: bool) -> Result<bool> {
+        let body = serde_json::json!({ "index.blocks.write": blocked }).to_string();
+        let answer = self.http(&self.elasticsearch.address, "PUT", &format!("/{cell}-{index}/_settings"), &body)?;
+        match answer.split_whitespace().nth(1) {
+            Some("200") => Ok(true),
+            Some("404") => Ok(false),
+            _ => bail!("the index {cell}-{index} cannot be blocked: {answer}"),
+        }
+    }
+
+    /// Locks the entities of a cell and then its lease, again and again; the sink takes the lease first. Whoever waits for a second is refused, which is the sink,
+    /// for the other is more patient. Returns at once.
+    pub fn lock_crosswise(&self, cell: &str, times: usize) -> Result<Child> {
+        let round = format!(
+            "BEGIN; SET LOCAL deadlock_timeout = '8s'; LOCK TABLE {cell}.entity IN EXCLUSIVE MODE; SELECT pg_sleep(0.2);\n\
+             SELECT 1 FROM {cell}.sink_lease FOR UPDATE; COMMIT; SELECT pg_sleep(0.1);\n"
+        );
+        self.psql(&round.repeat(times)).stdout(Stdio::null()).spawn().context("failed to start psql")
+    }
+
+    /// How many deadlocks PostgreSQL has ended so far.
+    pub fn deadlocks(&self) -> Result<u64> {
+        let out = self.psql("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").output()?;
+        String::from_utf8_lossy(&out.stdout).trim().parse().context("psql gives no number")
+    }
+
+    fn psql(&self, sql: &str) -> Command {
+        let mut psql = Command::new("psql");
+        psql.args(["-q", "-A", "-t", &self.postgres.url]).stderr(Stdio::null());
+        // One `-c` a statement: a failed transaction must not end what comes after it.
+        sql.split_inclusive(';').map(str::trim).filter(|statement| !statement.is_empty()).for_each(|statement| {
+            psql.args(["-c", statement]);
+        });
+        psql
     }
 
     fn http(&self, address: &str, method: &str, path: &str, body: &str) -> Result<String> {
