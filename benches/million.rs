@@ -6,12 +6,12 @@
 //! Synthetic: each indicator's pattern names an IPv4 address and a domain name that no other indicator names, so that nothing is shared. Packages of
 //! 10,000 come one after the other. State is what is resident after the ingest beyond what was before it, log and all.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails should say where and stop")]
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use sightline_benches::engine::Cell;
 use sightline_benches::memory;
+use sightline_benches::synthetic::{PACKAGE, package};
 use sightline_topology::runtime::InputMode;
 
 /// The product's.
@@ -30,8 +30,6 @@ struct Args {
     #[arg(long, default_value_t = 2)]
     workers: usize,
 }
-
-const PACKAGE: u64 = 10_000;
 
 fn main() {
     allocator::return_memory_soon();
@@ -74,32 +72,4 @@ fn main() {
     }
     engine.stop();
     engine.wait().unwrap();
-}
-
-/// A bundle of the indicators `from..to`.
-fn package(from: u64, to: u64) -> Vec<u8> {
-    let mut text = String::from("{\"type\":\"bundle\",\"id\":\"bundle--5d0092c5-5f74-4287-9642-33f4c354e56d\",\"objects\":[");
-    for number in from..to {
-        // Spread over the key space as drawn UUIDs are.
-        let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        if number > from {
-            text.push(',');
-        }
-        write!(
-            text,
-            "{{\"type\":\"indicator\",\"spec_version\":\"2.1\",\"id\":\"indicator--{:08x}-{:04x}-4000-8000-{number:012x}\",\
-             \"created\":\"2026-01-01T00:00:00.000Z\",\"modified\":\"2026-01-01T00:00:00.000Z\",\"name\":\"Indicator {number}\",\
-             \"indicator_types\":[\"malicious-activity\"],\"pattern_type\":\"stix\",\"valid_from\":\"2026-01-01T00:00:00Z\",\
-             \"pattern\":\"[ipv4-addr:value = '{}.{}.{}.{}' OR domain-name:value = 'host-{number}.example.org']\"}}",
-            spread >> 32,
-            spread & 0xffff,
-            1 + (number >> 24),
-            (number >> 16) & 255,
-            (number >> 8) & 255,
-            number & 255,
-        )
-        .unwrap();
-    }
-    text.push_str("]}");
-    text.into_bytes()
 }

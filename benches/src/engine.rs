@@ -1,4 +1,5 @@
 //! The real engine on an embedded log of its own, fed through its input topic as `process` does.
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +19,25 @@ const PARTITIONS: i32 = 4;
 pub struct Cell {
     pub log: Arc<dyn Log>,
     pub topics: Topics,
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// Removed with the cell.
+    _temporary: Option<tempfile::TempDir>,
 }
 
 impl Cell {
     /// `sync`: whether commits wait for the disk, as a service's do.
     pub fn new(sync: bool) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let log = Embedded::open(&folder.path().join("log"), EmbeddedOptions { sync, ..EmbeddedOptions::default() }).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let cell = Self::at(temporary.path(), sync);
+        Self { _temporary: Some(temporary), ..cell }
+    }
+
+    /// A cell in a folder that stays.
+    pub fn at(folder: &Path, sync: bool) -> Self {
+        let log = Embedded::open(&folder.join("log"), EmbeddedOptions { sync, ..EmbeddedOptions::default() }).unwrap();
         let topics = Topics::new("soc");
         log.ensure_topics(&topic_specs(&topics, PARTITIONS, 1)).unwrap();
-        Self { log: Arc::new(log), topics, folder }
+        Self { log: Arc::new(log), topics, folder: folder.to_owned(), _temporary: None }
     }
 
     /// Writes a package in parts; returns how many.
@@ -56,7 +65,7 @@ impl Cell {
             topics: self.topics.clone(),
             settings: TopologySettings::default(),
             workers,
-            state_dir: self.folder.path().join("state"),
+            state_dir: self.folder.join("state"),
             input,
             partitions: PARTITIONS,
             replication: 1,

@@ -4,3 +4,4 @@ pub mod engine;
 pub mod memory;
 pub mod rival;
 pub mod rounds;
+pub mod synthetic;
