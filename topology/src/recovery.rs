@@ -1,7 +1,6 @@
 //! What happens at a start: fence, read gates and journal, load the newest state that no lane is behind, and say where to go on.
 //!
 //! The steps R1 to R6 of the protocol; R7 (replay) and R8 (mint) are the epochs thread's.
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sightline_failpoints::{self as failpoints, Control, Point};
@@ -17,7 +16,6 @@ use crate::state::documents::Documents;
 use crate::state::manifest::{self, Manifest};
 use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
 use crate::state::snapshot::{SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
-use crate::state::table::KeyedTable;
 use crate::tables::{TableId, Tables};
 
 /// State that cannot be brought back.
@@ -127,7 +125,8 @@ pub fn recover(
 
     // R4, R5.
     let fingerprint = fingerprint(settings);
-    let (manifest, loaded) = newest_usable(directory, gate)?;
+    let (snapshot_sender, receiver) = snapshot_channel();
+    let (manifest, tables) = newest_usable(directory, gate, workers, &snapshot_sender)?;
     failpoints::hit(Point::StartChosen, "");
     let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
@@ -147,13 +146,10 @@ pub fn recover(
         let pending = entries.len() as u64;
         return Err(RecoveryError::Fingerprint { pending, was: manifest.fingerprint.clone(), is: fingerprint });
     }
-    let (snapshot_sender, receiver) = snapshot_channel();
-    let mut tables = Vec::new();
     let mut documents = Vec::new();
     let marks = manifest.as_ref().map(|manifest| manifest.documents.as_slice()).unwrap_or_default();
     for worker in 0..workers {
         let owned = |vnode: u8| usize::from(vnode) % workers == worker;
-        tables.push(load(&loaded, owned, worker, wall, snapshot_sender.clone())?);
         documents.push(Documents::open(directory, owned, marks, snapshot_sender.clone()).map_err(failed)?);
     }
 
@@ -174,54 +170,59 @@ pub fn recover(
     Ok(Recovered { journal, entries, lanes, former, resume, tables, documents, snapshots, snapshot_sender })
 }
 
-type Loaded = Vec<(SegmentMeta, Vec<Entry>)>;
-
-/// The newest manifest that no lane is behind and whose segments are whole.
-fn newest_usable(directory: &Path, gate: Epoch) -> Result<(Option<Manifest>, Loaded), RecoveryError> {
+/// The newest manifest that no lane is behind and whose segments are whole, and its tables, one set a worker; empty ones if there is none.
+fn newest_usable(
+    directory: &Path,
+    gate: Epoch,
+    workers: usize,
+    snapshots: &SnapshotSender,
+) -> Result<(Option<Manifest>, Vec<Tables>), RecoveryError> {
     for manifest in
         manifest::list(directory).into_iter().filter(|manifest| manifest.epoch <= gate || failpoints::without(Control::ManifestAhead))
     {
-        let segments: Result<Loaded, SegmentError> =
-            manifest.segments.iter().map(|meta| Ok((meta.clone(), segment::read(directory, meta)?))).collect();
-        match segments {
-            Ok(segments) => return Ok((Some(manifest), segments)),
+        match load_all(directory, &manifest, workers, snapshots) {
+            Ok(tables) => return Ok((Some(manifest), tables)),
+            // An older one is of the same types.
+            Err(error @ SegmentError::Entry(_)) => return Err(error.into()),
             Err(error) => tracing::warn!(%error, epoch = manifest.epoch.0, "this snapshot cannot be used"),
         }
     }
-    Ok((None, Vec::new()))
+    Ok((None, (0..workers).map(|worker| Tables::new(worker, Micros(0), snapshots.clone())).collect()))
 }
 
-fn load(
-    loaded: &Loaded,
-    owned: impl Fn(u8) -> bool,
-    worker: usize,
-    wall: Micros,
-    snapshots: SnapshotSender,
-) -> Result<Tables, SegmentError> {
-    let mut tables = Tables {
-        worker,
-        heads: KeyedTable::default(),
-        packages: KeyedTable::default(),
-        parts: KeyedTable::default(),
-        waiting: KeyedTable::default(),
-        index: KeyedTable::default(),
-        feeds: BTreeMap::new(),
-        wall,
-        snapshots,
-    };
-    for (meta, entries) in loaded {
-        let Some(table) = TableId::ALL.into_iter().find(|table| *table as u8 == meta.table) else { continue };
-        match table {
-            TableId::Feeds => tables.feeds.extend(entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?),
-            _ if !owned(meta.vnode) => {}
-            TableId::Heads => tables.heads.load(entries)?,
-            TableId::Packages => tables.packages.load(entries)?,
-            TableId::Parts => tables.parts.load(entries)?,
-            TableId::Waiting => tables.waiting.load(entries)?,
-            TableId::Index => tables.index.load(entries)?,
+/// Every worker's tables at the same time, a segment after the other, so that no more than a segment is in memory twice.
+fn load_all(directory: &Path, manifest: &Manifest, workers: usize, snapshots: &SnapshotSender) -> Result<Vec<Tables>, SegmentError> {
+    std::thread::scope(|scope| {
+        let loading: Vec<_> = (0..workers)
+            .map(|worker| {
+                let mut tables = Tables::new(worker, manifest.wall, snapshots.clone());
+                scope.spawn(move || {
+                    let is_of_worker =
+                        |meta: &&SegmentMeta| meta.table == TableId::Feeds as u8 || usize::from(meta.vnode) % workers == worker;
+                    for meta in manifest.segments.iter().filter(is_of_worker) {
+                        load(&mut tables, meta, &segment::read(directory, meta)?)?;
+                    }
+                    Ok(tables)
+                })
+            })
+            .collect();
+        loading.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+fn load(tables: &mut Tables, meta: &SegmentMeta, entries: &[Entry]) -> Result<(), SegmentError> {
+    let Some(table) = TableId::ALL.into_iter().find(|table| *table as u8 == meta.table) else { return Ok(()) };
+    match table {
+        TableId::Feeds => {
+            tables.feeds.extend(entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?);
+            Ok(())
         }
+        TableId::Heads => tables.heads.load(entries),
+        TableId::Packages => tables.packages.load(entries),
+        TableId::Parts => tables.parts.load(entries),
+        TableId::Waiting => tables.waiting.load(entries),
+        TableId::Index => tables.index.load(entries),
     }
-    Ok(tables)
 }
 
 /// Where each input partition goes on: where the snapshot says, or at its beginning.

@@ -68,6 +68,21 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Empty ones, as of `wall`.
+    pub fn new(worker: usize, wall: Micros, snapshots: SnapshotSender) -> Self {
+        Self {
+            heads: KeyedTable::default(),
+            packages: KeyedTable::default(),
+            parts: KeyedTable::default(),
+            waiting: KeyedTable::default(),
+            index: KeyedTable::default(),
+            feeds: BTreeMap::new(),
+            wall,
+            worker,
+            snapshots,
+        }
+    }
+
     /// The feed, made on first mention.
     pub fn feed(&mut self, feed: FeedKey) -> &mut Feed {
         self.feeds.entry(feed).or_default()
