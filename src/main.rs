@@ -5,6 +5,7 @@ mod demo;
 mod dlq;
 mod dump;
 mod feed;
+mod http;
 mod intake;
 mod process;
 mod run;

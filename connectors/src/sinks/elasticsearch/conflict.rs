@@ -33,6 +33,8 @@ pub(super) struct Got {
     pub index: String,
     #[serde(rename = "_id")]
     pub id: String,
+    #[serde(rename = "_version", default)]
+    pub version: u64,
     #[serde(rename = "_seq_no", default)]
     pub sequence: u64,
     #[serde(rename = "_primary_term", default)]
@@ -89,7 +91,8 @@ pub(super) async fn settle(
                 // Deleted by hand a moment ago: its version is still remembered.
                 false => Action::Create { index: alias, id, require_alias: true },
             };
-            match action.lines(Some(record)) {
+            // Replacing counts one up; of one that is deleted the version is not told, and the first look at its slot will be a long one.
+            match action.lines(Some(record), got.found.then_some(got.version + 1)) {
                 Ok(lines) => items.push(Item { at, lines }),
                 Err(error) => told.refused.push(Refused { at, reason: "invalid-document", message: error.to_string() }),
             }
