@@ -23,9 +23,14 @@ fn slot(key: ContentHash) -> Slot {
     key.0[0] as u8
 }
 
-/// The digest of one record.
+/// The digest of one record, with its epoch: that adds up beside it, so that a row whose epoch somebody raised, and which no newer record would replace, is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Digest(pub u64);
+pub struct Digest {
+    /// Hash and slot.
+    pub bits: u64,
+    /// Epoch; 0 of an event.
+    pub epoch: u64,
+}
 
 impl Digest {
     /// The digest of a record whose key has the hash `key`. An event that comes again is the same event, whatever its epoch: a data stream keeps the first.
@@ -33,17 +38,17 @@ impl Digest {
         let epoch = if ty == RecordType::Event { 0 } else { epoch };
         let hash = ContentHash::of_parts([&key.0[0].to_le_bytes()[..], &key.0[1].to_le_bytes(), &epoch.to_le_bytes(), value]);
         // Never negative to a store whose numbers have a sign.
-        Self((hash.0[0] << 8 | u64::from(slot(key))) & i64::MAX.cast_unsigned())
+        Self { bits: (hash.0[0] << 8 | u64::from(slot(key))) & i64::MAX.cast_unsigned(), epoch }
     }
 
     /// The slot of its key.
     pub fn slot(self) -> Slot {
-        self.0 as u8
+        self.bits as u8
     }
 
     /// As stores with 64 bits and a sign keep it.
     pub fn signed(self) -> i64 {
-        self.0.cast_signed()
+        self.bits.cast_signed()
     }
 }
 
@@ -54,19 +59,23 @@ pub struct Sum {
     pub count: u64,
     /// Their digests added up, modulo 2⁶⁴.
     pub digests: u64,
+    /// Their epochs added up, likewise.
+    pub epochs: u64,
 }
 
 impl Sum {
     /// One record more.
     pub fn add(&mut self, digest: Digest) {
         self.count += 1;
-        self.digests = self.digests.wrapping_add(digest.0);
+        self.digests = self.digests.wrapping_add(digest.bits);
+        self.epochs = self.epochs.wrapping_add(digest.epoch);
     }
 
     /// One record less.
     pub fn remove(&mut self, digest: Digest) {
         self.count = self.count.wrapping_sub(1);
-        self.digests = self.digests.wrapping_sub(digest.0);
+        self.digests = self.digests.wrapping_sub(digest.bits);
+        self.epochs = self.epochs.wrapping_sub(digest.epoch);
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Kept(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    /// Started by the first question: it holds 24 bytes a record, which nobody has to pay who does not ask.
+    /// Started by the first question: it holds 32 bytes a record, which nobody has to pay who does not ask.
     follower: Option<Follower>,
     last: Option<(Instant, Consistency)>,
 }

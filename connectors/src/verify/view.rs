@@ -47,7 +47,7 @@ pub struct View {
     pub epoch: u64,
 }
 
-/// The records in force of one type: 24 bytes each, and what a hash table needs beside.
+/// The records in force of one type: 32 bytes each, and what a hash table needs beside.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     digests: HashMap<ContentHash, Digest>,

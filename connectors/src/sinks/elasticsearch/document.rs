@@ -42,7 +42,7 @@ pub(super) fn document(record: &SinkRecord, version: Option<u64>) -> Result<Vec<
     // In halves: sums are doubles, which are exact up to 2^53.
     let digest = record.digest();
     json.extend_from_slice(
-        format!(",\"digest\":{{\"slot\":{},\"high\":{},\"low\":{}}}", digest.slot(), digest.0 >> 32, digest.0 as u32).as_bytes(),
+        format!(",\"digest\":{{\"slot\":{},\"high\":{},\"low\":{}}}", digest.slot(), digest.bits >> 32, digest.bits as u32).as_bytes(),
     );
     // What is created has version 1, and nothing but events is.
     let own = if record.ty == sightline_schemas::avro::RecordType::Event { 1 } else { record.epoch };

@@ -83,6 +83,7 @@ pub(super) async fn sums(client: &Client, config: &ElasticsearchConfig, ty: Reco
         let sum = &mut sums.slots[usize::from(slot)];
         sum.count = bucket.doc_count;
         sum.digests = ((bucket.high.value as u64) << 32).wrapping_add(bucket.low.value as u64);
+        sum.epochs = if ty == RecordType::Event { 0 } else { bucket.epoch.value as u64 };
         let own = if ty == RecordType::Event { bucket.doc_count as f64 } else { bucket.epoch.value };
         if bucket.version.value != own + bucket.raised.value {
             sums.doubtful.insert(slot);

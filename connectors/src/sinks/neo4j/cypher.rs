@@ -94,7 +94,7 @@ pub(super) fn edge_index(ty: &str) -> String {
 pub(super) fn sums(pattern: &str, held: &str) -> String {
     format!(
         "MATCH {pattern} WHERE {held} RETURN x.digest % 256 AS slot, count(*) AS count,
-         sum(x.digest / 4294967296) AS high, sum(x.digest % 4294967296) AS low"
+         sum(x.digest / 4294967296) AS high, sum(x.digest % 4294967296) AS low, sum(x.epoch) AS epochs"
     )
 }
 

@@ -24,6 +24,7 @@ pub(super) async fn sums(graph: &Graph, ty: RecordType) -> Result<Option<Sums>, 
                 sum.count = row.get::<i64>("count")?.cast_unsigned();
                 let (high, low) = (row.get::<i64>("high")?.cast_unsigned(), row.get::<i64>("low")?.cast_unsigned());
                 sum.digests = (high << 32).wrapping_add(low);
+                sum.epochs = row.get::<i64>("epochs")?.cast_unsigned();
             }
             None => strangers = true,
         }

@@ -14,7 +14,8 @@ pub(super) async fn sums(client: &Client, schema: &str, ty: RecordType) -> Resul
     let failed = failed("add a table up");
     let table = table(ty);
     let sql = format!(
-        "SELECT (digest & 255)::integer, count(*), sum(digest)::text, count(*) FILTER (WHERE {SEAL} IS DISTINCT FROM {seal})
+        "SELECT (digest & 255)::integer, count(*), sum(digest)::text, count(*) FILTER (WHERE {SEAL} IS DISTINCT FROM {seal}),
+         sum(epoch)::text
          FROM {schema}.{name} GROUP BY 1",
         seal = schema::seal(table),
         name = table.name,
@@ -34,14 +35,19 @@ pub(super) async fn sums(client: &Client, schema: &str, ty: RecordType) -> Resul
         };
         let sum = &mut sums.slots[usize::from(slot)];
         sum.count = row.get::<_, i64>(1).cast_unsigned();
-        // Exact, of any length: what it is modulo 2^64 is its lowest 64 bits.
-        let digests: Option<i128> = row.get::<_, String>(2).parse().ok();
-        sum.digests = digests.ok_or_else(|| SinkError::fatal("add a table up", "a sum is no whole number"))? as u64;
+        sum.digests = modulo(row.get(2))?;
+        sum.epochs = if ty == RecordType::Event { 0 } else { modulo(row.get(4))? };
         if row.get::<_, i64>(3) > 0 {
             sums.doubtful.insert(slot);
         }
     }
     Ok(Some(sums))
+}
+
+/// A sum, exact and of any length, modulo 2^64.
+fn modulo(sum: &str) -> Result<u64, SinkError> {
+    let sum: i128 = sum.parse().map_err(|_| SinkError::fatal("add a table up", "a sum is no whole number"))?;
+    Ok(sum as u64)
 }
 
 /// Doubts the slots of rows that have no digest.

@@ -53,7 +53,8 @@ pub(super) fn sums(connection: &Connection, ty: RecordType) -> Result<Option<Sum
         let sealed = row.get_ref(last).map_err(&failed)? == ValueRef::Integer(seal(cells.iter().copied()));
         match cells.last() {
             Some(ValueRef::Integer(digest)) => {
-                let digest = Digest(digest.cast_unsigned());
+                let epoch = if ty == RecordType::Event { 0 } else { row.get::<_, i64>("epoch").unwrap_or_default().cast_unsigned() };
+                let digest = Digest { bits: digest.cast_unsigned(), epoch };
                 sums.of(digest).add(digest);
                 sums.doubtful.extend((!sealed).then(|| digest.slot()));
             }
