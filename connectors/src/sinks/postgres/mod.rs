@@ -129,7 +129,7 @@ impl SinkConnector for PostgresSink {
 
     async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
         let schema = self.config.schema.clone();
-        sums::sums(&self.session().await?.client, &schema, ty).await
+        sums::sums(&mut self.session().await?.client, &schema, ty).await
     }
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {
