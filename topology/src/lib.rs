@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`runtime`] (the threads), [`epoch`] (time), [`source`] (input), [`dataflow`] (the diagram as code), [`by_epoch`] (the shape of
 //! an operator), [`intel`] and [`events`] (the operators), [`output`] and [`lane`] (how records leave), [`tables`] and [`state`] (what is kept),
-//! [`recovery`] (what happens at a start).
+//! [`recovery`] (what happens at a start), [`shadow`] (what another configuration would have made of it).
 pub mod by_epoch;
 pub mod dataflow;
 pub mod epoch;
@@ -14,6 +14,7 @@ pub mod output;
 pub mod recovery;
 pub mod runtime;
 pub mod settings;
+pub mod shadow;
 pub mod source;
 pub mod state;
 pub mod tables;

@@ -25,6 +25,7 @@ use crate::lane::{Committed, LaneSender, Lanes};
 use crate::output::Emitter;
 use crate::recovery::{Recovered, RecoveryError, recover};
 use crate::settings::TopologySettings;
+use crate::shadow::Declarations;
 use crate::source::{InputTopic, Raw};
 use crate::state::pace::Pace;
 use crate::state::snapshot::{SnapshotSender, Snapshots};
@@ -53,12 +54,14 @@ pub struct EngineOptions {
 }
 
 /// When an engine stops by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum InputMode {
     /// Never: a service.
     Follow,
     /// When all that was in the inputs at the start is processed: the last epoch says that no more will come.
     Drain,
+    /// At the end of the journal: what is there is replayed, and nothing is minted.
+    Replay(Declarations),
 }
 
 /// Why an engine could not start, or stopped.
@@ -166,7 +169,9 @@ impl Engine {
         let encoder = register(&*registry, &topics)?;
         let recovered = recover(&*log, &topics, &settings, &state_dir, workers)?;
         let Recovered { journal, entries, mut lanes, former, resume, tables, documents, snapshots, snapshot_sender } = recovered;
-        snapshot_sender.trim_journal(Arc::clone(&log), topics.clone());
+        if !settings.snapshots.keep_journal {
+            snapshot_sender.trim_journal(Arc::clone(&log), topics.clone());
+        }
         let senders = lanes.take_senders();
         let shared = Arc::new(Shared {
             head: AtomicU64::new(entries.last().map_or(resume, |entry| entry.epoch).0),
@@ -350,7 +355,10 @@ impl Source {
     fn replay_and_mint(&mut self) -> Result<(), EngineError> {
         let mut pace = Pace::new(Duration::from_millis(self.settings.snapshots.interval_ms));
         for entry in std::mem::take(&mut self.entries) {
-            let records = self.former.replay(&entry)?;
+            let mut records = self.former.replay(&entry)?;
+            if let InputMode::Replay(declarations) = &self.input {
+                declarations.apply(&entry, &self.topics, &mut records);
+            }
             failpoints::hit(Point::StartReplaying, "");
             if failpoints::without(Control::NoReplay) {
                 continue;
@@ -364,6 +372,7 @@ impl Source {
         let targets = match self.input {
             InputMode::Follow => None,
             InputMode::Drain => Some(self.ends()?),
+            InputMode::Replay(_) => return Ok(()),
         };
         failpoints::hit(Point::StartMinting, "");
         let mut published_at = Instant::now();
