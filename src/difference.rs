@@ -205,7 +205,7 @@ impl Change {
             Self::Added(_) => format!("+ {key}"),
             Self::Removed(_) => format!("- {key}"),
             Self::Changed(fields) => {
-                let fields: Vec<_> = fields.iter().map(|(name, (old, new))| format!("{name}: {} → {}", short(old), short(new))).collect();
+                let fields: Vec<_> = fields.iter().map(|(name, (old, new))| pair(name, &old.to_string(), &new.to_string())).collect();
                 format!("~ {key}  {}", fields.join("; "))
             }
         }
@@ -224,10 +224,27 @@ impl Change {
     }
 }
 
-fn short(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
+/// A field, old → new; of long values only what begins where they differ.
+fn pair(name: &str, old: &str, new: &str) -> String {
+    let same: usize = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+    let from = if old.chars().count().max(new.chars().count()) > SHOWN { same.saturating_sub(SHOWN / 4) } else { 0 };
+    let short = |text: &str| {
+        let mut rest = text.chars().skip(from);
+        let shown: String = rest.by_ref().take(SHOWN).collect();
+        format!("{}{shown}{}", if from > 0 { "…" } else { "" }, if rest.next().is_some() { "…" } else { "" })
+    };
+    format!("{name}: {} → {}", short(old), short(new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pair;
+
+    #[test]
+    fn of_long_values_what_differs_is_shown() {
+        assert_eq!(pair("holders", "3", "2"), "holders: 3 → 2");
+        let old = format!("[{}1{}]", "é".repeat(100), "z".repeat(100));
+        let shown = pair("entities", &old, &old.replace('1', "2"));
+        assert_eq!(shown, format!("entities: …{0}1{1}… → …{0}2{1}…", "é".repeat(15), "z".repeat(44)));
     }
 }

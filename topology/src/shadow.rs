@@ -221,3 +221,80 @@ impl Declarations {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sightline_schemas::{FeedId, Micros, TenantId};
+
+    use super::*;
+    use crate::epoch::EpochRange;
+
+    fn topics() -> Topics {
+        Topics::new("soc")
+    }
+
+    fn entry(epoch: u64, from: i64, to: i64) -> JournalEntry {
+        let range = EpochRange { topic: topics().intel_in(), partition: 0, from, to };
+        JournalEntry::of(Epoch(epoch), Micros(7_000), vec![range], &[], false)
+    }
+
+    /// A log with a journal of these entries and some records of intelligence.
+    fn cell(entries: &[JournalEntry]) -> Arc<dyn Log> {
+        let log = Embedded::temporary().unwrap();
+        log.ensure_topics(&topic_specs(&topics(), 1, 1)).unwrap();
+        let mut writer = log.writer().unwrap();
+        for _ in 0..9 {
+            let (topic, headers) = (topics().intel_in().into(), Headers::default());
+            writer.send(sightline_log::NewRecord { topic, partition: Some(0), key: None, value: None, headers }).unwrap();
+        }
+        writer.flush().unwrap();
+        let mut journal = Journal::take_over(&log, &topics()).unwrap();
+        entries.iter().for_each(|entry| journal.append(entry).unwrap());
+        Arc::new(log)
+    }
+
+    fn refused(log: &Arc<dyn Log>, to: Option<u64>) -> String {
+        Past::read(Arc::clone(log), topics(), to.map(Epoch)).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_past_of_which_a_part_is_gone_is_refused_and_the_part_is_named() {
+        assert!(refused(&cell(&[]), None).starts_with("soc.sys.epochs holds no epoch"));
+        assert!(refused(&cell(&[entry(2, 0, 3)]), None).starts_with("the journal soc.sys.epochs begins at epoch 2"));
+        let log = cell(&[entry(1, 2, 5), entry(2, 5, 7)]);
+        assert_eq!(Past::read(Arc::clone(&log), topics(), Some(Epoch(1))).unwrap().head(), Epoch(1));
+        assert_eq!(refused(&log, Some(3)), "epoch 3 was asked for, but the journal ends at epoch 2");
+        let partition = TopicPartition::new(topics().intel_in(), 0);
+        log.trim(&partition, Offset(2)).unwrap();
+        assert_eq!(Past::read(Arc::clone(&log), topics(), None).unwrap().head(), Epoch(2), "what no epoch took is not missed");
+        log.trim(&partition, Offset(3)).unwrap();
+        let message = refused(&log, None);
+        assert!(message.starts_with("soc.in.intel:0 begins at offset 3, but epoch 1 took offset 2 from it"), "{message}");
+    }
+
+    #[test]
+    fn a_feed_that_two_configurations_declare_differently_is_declared_as_the_other_says() {
+        let feed = |name: &str| FeedKey { tenant: TenantId::new("default").unwrap(), feed: FeedId::new(name).unwrap() };
+        let live = BTreeMap::from([(feed("same"), true), (feed("changed"), false), (feed("gone"), true)]);
+        let other = BTreeMap::from([(feed("same"), true), (feed("changed"), true), (feed("new"), true)]);
+        let declarations = Declarations::between(&live, &other);
+        let entry = entry(2, 0, 0);
+        let said = |value: Bytes| Declarations::record(&topics().control_in(), &entry, value);
+        let removal = Bytes::from_static(br#"{"kind":"feed","tenant":"default","feed":"changed","removed":true}"#);
+        let commands = ["same", "changed", "gone", "undeclared"].map(|name| said(declaration(feed(name), false)));
+        let mut records = [commands.to_vec(), vec![said(removal.clone())]].concat();
+        declarations.apply(&entry, &topics(), &mut records);
+        let values: Vec<Bytes> = records.into_iter().map(|record| record.value.unwrap()).collect();
+        let expected = [("same", false), ("changed", true), ("undeclared", false)].map(|(name, kind)| declaration(feed(name), kind));
+        assert_eq!(values, [expected.to_vec(), vec![removal]].concat(), "a removal is no declaration");
+        let mut first = Vec::new();
+        declarations.apply(&JournalEntry { epoch: Epoch(1), ..entry.clone() }, &topics(), &mut first);
+        let values: Vec<Bytes> = first.into_iter().map(|record| record.value.unwrap()).collect();
+        assert_eq!(values.len(), 2);
+        assert!(["changed", "new"].iter().all(|name| values.contains(&declaration(feed(name), true))), "{values:?}");
+        let mut untouched = commands.to_vec();
+        Declarations::between(&live, &live).apply(&entry, &topics(), &mut untouched);
+        assert_eq!(untouched, commands);
+    }
+}
