@@ -2,6 +2,7 @@
 mod allocator;
 mod config;
 mod demo;
+mod difference;
 mod dlq;
 mod dump;
 mod feed;
@@ -9,6 +10,7 @@ mod intake;
 mod process;
 mod run;
 mod service;
+mod shadow;
 mod tap;
 mod validate_config;
 mod verify;
@@ -52,6 +54,8 @@ enum Command {
     ValidateConfig(validate_config::Args),
     /// Compares each store with the output topics.
     Verify(verify::Args),
+    /// What another configuration would change.
+    Replay(shadow::Args),
     /// Dead letters.
     Dlq(dlq::Args),
     /// The decoded records of a topic.
@@ -87,6 +91,7 @@ fn main() -> ExitCode {
         Command::Process(args) => process::process(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
+        Command::Replay(args) => shadow::shadow(&args, environment),
         Command::Dlq(args) => dlq::dlq(&args, environment),
         Command::Tap(args) => tap::tap(&args, environment),
         Command::Feed(args) => feed::feed(&args, environment),

@@ -32,6 +32,17 @@ impl Servers {
         Self::kafka(config, topics)
     }
 
+    /// The same, to read only: an embedded log may be open in another process.
+    pub fn read_only(config: &Config) -> Result<Self> {
+        match &config.log {
+            Some(directory) => {
+                let log = Arc::new(Embedded::read_only(directory)?);
+                Ok(Self { log, registry: Arc::new(EmbeddedRegistry), topics: Topics::new(&config.cell) })
+            }
+            None => Self::reach(config),
+        }
+    }
+
     /// The embedded log in a folder.
     pub fn embedded(directory: &Path, options: EmbeddedOptions, topics: Topics) -> Result<Self> {
         let log = Embedded::open(directory, options)?;

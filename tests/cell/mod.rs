@@ -156,6 +156,19 @@ pub struct Beside {
 }
 
 impl Beside {
+    /// A cell with a configuration made for its folder.
+    pub fn with(config: impl FnOnce(&Path) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("cell.yaml"), config(folder.path())).unwrap();
+        Self { folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+    pub fn tap(&self, topic: &str) -> Vec<Tapped> {
+        tap(self.folder.path(), topic)
+    }
     pub fn run(&self, workers: usize) -> Service {
         run(self.folder.path(), workers)
     }

@@ -35,6 +35,7 @@ use crate::lane::{Committed, Lanes};
 use crate::output::Emitter;
 use crate::recovery::{Recovered, RecoveryError, fingerprint, recover};
 use crate::settings::TopologySettings;
+use crate::shadow::Declarations;
 use crate::state::snapshot::Snapshots;
 
 /// What an engine needs.
@@ -62,12 +63,14 @@ pub struct EngineOptions {
 }
 
 /// When an engine stops by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum InputMode {
     /// Never: a service.
     Follow,
     /// When all that was in the inputs at the start is processed: the last epoch says that no more will come.
     Drain,
+    /// At the end of the journal: what is there is replayed, and nothing is minted.
+    Replay(Declarations),
 }
 
 /// Why an engine could not start, or stopped.
@@ -176,7 +179,9 @@ impl Engine {
         let leader = controls.first().filter(|_| !place.leads()).cloned();
         let (entries, followers) = match (journal, &leader) {
             (Some(journal), None) => {
-                snapshot_sender.trim_journal(Arc::clone(&log), topics.clone());
+                if !settings.snapshots.keep_journal {
+                    snapshot_sender.trim_journal(Arc::clone(&log), topics.clone());
+                }
                 for control in &controls {
                     hear_follower(control.clone(), snapshot_sender.clone(), Arc::clone(&shared))?;
                 }

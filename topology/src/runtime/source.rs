@@ -73,7 +73,10 @@ impl Source {
     fn replay_and_mint(&mut self, mut journal: Journal, replay: Vec<JournalEntry>, input: InputMode) -> Result<(), EngineError> {
         let mut pace = Pace::new(Duration::from_millis(self.settings.snapshots.interval_ms));
         for entry in replay {
-            let records = self.former.replay(&entry)?;
+            let mut records = self.former.replay(&entry)?;
+            if let InputMode::Replay(declarations) = &input {
+                declarations.apply(&entry, &self.topics, &mut records);
+            }
             failpoints::hit(Point::StartReplaying, "");
             if without(Control::NoReplay) {
                 continue;
@@ -87,6 +90,7 @@ impl Source {
         let targets = match input {
             InputMode::Follow => None,
             InputMode::Drain => Some(self.ends()?),
+            InputMode::Replay(_) => return Ok(()),
         };
         failpoints::hit(Point::StartMinting, "");
         let mut published_at = Instant::now();
