@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod cell;
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cell::{Cell, INTEL, assert_nothing_doubled, demo};
@@ -12,7 +15,28 @@ use cell::{Cell, INTEL, assert_nothing_doubled, demo};
 const PROCESSES: usize = 2;
 
 /// Both processes of a cell; killed if a test ends early.
-struct Pair(Vec<Child>);
+struct Pair(Vec<Process>);
+
+struct Process {
+    child: Child,
+    /// Whether it has found the others. One that has not waits for them, whatever becomes of them.
+    joined: Arc<AtomicBool>,
+}
+
+impl Process {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.env("SIGHTLINE_LOG", "warn,sightline_topology::cluster=info").stderr(Stdio::piped()).spawn().unwrap();
+        let (joined, errors) = (Arc::new(AtomicBool::new(false)), child.stderr.take().unwrap());
+        let told = Arc::clone(&joined);
+        std::thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                told.fetch_or(line.contains("all processes of the cell are there"), Ordering::SeqCst);
+                eprintln!("{line}");
+            }
+        });
+        Self { child, joined }
+    }
+}
 
 impl Pair {
     fn start(cell: &Cell, workers: usize) -> Self {
@@ -24,14 +48,15 @@ impl Pair {
         let start = |process: usize| {
             let mut command = cell.command("run");
             command.args(["--workers", &workers.to_string(), "--processes", &PROCESSES.to_string(), "--process", &process.to_string()]);
-            command.arg("--hostfile").arg(&hostfile).spawn().unwrap()
+            command.arg("--hostfile").arg(&hostfile);
+            Process::start(command)
         };
         Self((0..PROCESSES).map(start).collect())
     }
 
     /// Kills one; the others must end by themselves, and not as if all were well.
     fn kill(mut self, which: usize) {
-        self.0[which].kill().unwrap();
+        self.0[which].child.kill().unwrap();
         for (process, status) in self.ends().into_iter().enumerate() {
             assert!(!status.success(), "process {process} after process {which} was killed: {status}");
         }
@@ -39,7 +64,7 @@ impl Pair {
 
     /// Asks one for a drain: all drain.
     fn terminate(mut self, which: usize) {
-        Command::new("kill").args(["-TERM", &self.0[which].id().to_string()]).status().unwrap();
+        Command::new("kill").args(["-TERM", &self.0[which].child.id().to_string()]).status().unwrap();
         for (process, status) in self.ends().into_iter().enumerate() {
             assert!(status.success(), "process {process} after a clean drain: {status}");
         }
@@ -48,14 +73,21 @@ impl Pair {
     fn ends(&mut self) -> Vec<ExitStatus> {
         self.0
             .iter_mut()
-            .map(|child| cell::eventually(|| child.try_wait().unwrap().ok_or_else(|| format!("process {} goes on", child.id()))))
+            .map(|Process { child, joined }| {
+                cell::eventually(|| {
+                    if !joined.load(Ordering::SeqCst) {
+                        child.kill().unwrap();
+                    }
+                    child.try_wait().unwrap().ok_or_else(|| format!("process {} goes on", child.id()))
+                })
+            })
             .collect()
     }
 }
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        for child in &mut self.0 {
+        for Process { child, .. } in &mut self.0 {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -21,6 +21,8 @@ const FRAME: usize = 64 << 20;
 /// What process 0 says.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum ToFollower {
+    /// All processes are connected.
+    AllThere,
     /// All lanes are fenced; this is what each has committed.
     Gates(Vec<Epoch>),
     /// Load your part of the manifest of this epoch, or begin empty.

@@ -9,6 +9,9 @@
 //! j → i   keyed hash of the hello and both nonces
 //! i → j   keyed hash of the same, the other way round; or why not
 //! ```
+//! Process 0 says when all are there. Then both ends of every connection say a word more, so that none goes on with the connection of a process that has died
+//! since: whoever hears nothing ends, and is started again.
+//!
 //! What follows is not encrypted: the network between processes must be one that nobody else reads.
 use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
@@ -52,8 +55,18 @@ enum Purpose {
 struct Hello {
     identity: Identity,
     process: usize,
+    /// Tells the connections of one start of a process from those of another.
+    life: [u8; 32],
     purpose: Purpose,
     nonce: [u8; 32],
+}
+
+/// A connection that was accepted.
+struct Admitted {
+    process: usize,
+    life: [u8; 32],
+    purpose: Purpose,
+    stream: TcpStream,
 }
 
 /// Waits until all processes are there. Gives this one's role, and the connections that timely wants: one a process, none for itself.
@@ -62,37 +75,60 @@ struct Hello {
 /// [`ClusterError`]; one that is not there yet is waited for.
 pub fn join(options: &ClusterOptions, identity: &Identity) -> Result<(Members, Vec<Option<TcpStream>>), ClusterError> {
     options.check()?;
+    let own = options.process;
+    let life = nonce().map_err(failed("start at", &options.addresses[own]))?;
     let (mut data, mut controls): (Vec<_>, Vec<_>) = options.addresses.iter().map(|_| (None, None)).unzip();
-    let listener = listen(&options.addresses[options.process])?;
-    for peer in 0..options.process {
-        data[peer] = Some(connect(options, identity, peer, Purpose::Data)?);
+    let listener = listen(&options.addresses[own])?;
+    for peer in 0..own {
         if peer == 0 {
-            controls[peer] = Some(connect(options, identity, peer, Purpose::Control)?);
+            controls[peer] = Some((life, connect(options, identity, life, peer, Purpose::Control)?));
         }
+        data[peer] = Some((life, connect(options, identity, life, peer, Purpose::Data)?));
     }
-    let is_missing = |data: &[Option<TcpStream>], controls: &[Option<TcpStream>]| {
-        let leads = options.process == 0;
-        (options.process + 1..options.addresses.len()).find(|peer| data[*peer].is_none() || (leads && controls[*peer].is_none()))
+    let is_there = |data: &[Connection], controls: &[Connection], peer: usize| match (&data[peer], &controls[peer]) {
+        (Some((data, _)), Some((control, _))) => data == control,
+        (Some(_), None) => own != 0,
+        _ => false,
     };
     let mut said = Instant::now();
-    while let Some(missing) = is_missing(&data, &controls) {
+    while let Some(missing) = (own + 1..options.addresses.len()).find(|peer| !is_there(&data, &controls, *peer)) {
         match listener.accept() {
             Ok((stream, from)) => match admit(stream, options, identity) {
-                Ok((peer, Purpose::Data, stream)) => data[peer] = Some(stream),
-                Ok((peer, Purpose::Control, stream)) => controls[peer] = Some(stream),
+                Ok(Admitted { process, life, purpose: Purpose::Data, stream }) => data[process] = Some((life, stream)),
+                Ok(Admitted { process, life, purpose: Purpose::Control, stream }) => controls[process] = Some((life, stream)),
                 Err(error) => tracing::warn!(%from, %error, "a connection was refused"),
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(RETRY),
-            Err(source) => return Err(failed("accept on", &options.addresses[options.process])(source)),
+            Err(source) => return Err(failed("accept on", &options.addresses[own])(source)),
         }
         say(&mut said, missing);
     }
-    let place = Place { process: options.process, processes: options.addresses.len(), workers: identity.workers };
-    let controls: Result<Vec<Peer>, _> = (0..)
+    let place = Place { process: own, processes: options.addresses.len(), workers: identity.workers };
+    let peers: Result<Vec<Peer>, _> = (0..)
         .zip(controls)
-        .filter_map(|(peer, stream)| stream.map(|stream| Peer::new(peer, stream).map_err(failed("keep", &options.addresses[peer]))))
+        .filter_map(|(peer, control)| control.map(|(_, stream)| Peer::new(peer, stream).map_err(failed("keep", &options.addresses[peer]))))
         .collect();
-    Ok((Members::new(place, controls?), data))
+    let members = Members::new(place, peers?);
+    members.all_there()?;
+    let mut streams: Vec<Option<TcpStream>> = data.into_iter().map(|connection| connection.map(|(_, stream)| stream)).collect();
+    for (peer, stream) in streams.iter_mut().enumerate() {
+        if let Some(stream) = stream {
+            greet_last(stream).map_err(|_| ClusterError::Lost(peer))?;
+        }
+    }
+    tracing::info!(?place, "all processes of the cell are there");
+    Ok((members, streams))
+}
+
+/// The life of the process at the other end, and the connection.
+type Connection = Option<([u8; 32], TcpStream)>;
+
+/// Whether the other end lives: both say a word.
+fn greet_last(stream: &mut TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(HANDSHAKE))?;
+    control::write(stream, &())?;
+    control::read::<()>(stream)?;
+    stream.set_read_timeout(None)
 }
 
 fn failed<'a>(what: &'static str, address: &'a str) -> impl Fn(io::Error) -> ClusterError + 'a {
@@ -113,13 +149,19 @@ fn listen(address: &str) -> Result<TcpListener, ClusterError> {
 }
 
 /// Reaches a process before this one, however long it takes to come up.
-fn connect(options: &ClusterOptions, identity: &Identity, peer: usize, purpose: Purpose) -> Result<TcpStream, ClusterError> {
+fn connect(
+    options: &ClusterOptions,
+    identity: &Identity,
+    life: [u8; 32],
+    peer: usize,
+    purpose: Purpose,
+) -> Result<TcpStream, ClusterError> {
     let address = &options.addresses[peer];
     let mut said = Instant::now();
     loop {
         let found = address.to_socket_addrs().map_err(failed("find", address))?.next();
         let Some(found) = found else { return Err(failed("find", address)(io::ErrorKind::NotFound.into())) };
-        let greeted = TcpStream::connect_timeout(&found, HANDSHAKE).and_then(|stream| greet(stream, options, identity, purpose));
+        let greeted = TcpStream::connect_timeout(&found, HANDSHAKE).and_then(|stream| greet(stream, options, identity, life, purpose));
         match greeted {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(reason)) => return Err(ClusterError::Refused { process: peer, address: address.clone(), reason }),
@@ -130,9 +172,15 @@ fn connect(options: &ClusterOptions, identity: &Identity, peer: usize, purpose: 
     }
 }
 
-fn greet(mut stream: TcpStream, options: &ClusterOptions, identity: &Identity, purpose: Purpose) -> io::Result<Result<TcpStream, String>> {
+fn greet(
+    mut stream: TcpStream,
+    options: &ClusterOptions,
+    identity: &Identity,
+    life: [u8; 32],
+    purpose: Purpose,
+) -> io::Result<Result<TcpStream, String>> {
     ready(&stream)?;
-    let hello = Hello { identity: identity.clone(), process: options.process, purpose, nonce: nonce()? };
+    let hello = Hello { identity: identity.clone(), process: options.process, life, purpose, nonce: nonce()? };
     control::write(&mut stream, &hello)?;
     let theirs: [u8; 32] = control::read(&mut stream)?;
     control::write(&mut stream, proof(options, "connects", &hello, &theirs)?.as_bytes())?;
@@ -148,7 +196,7 @@ fn greet(mut stream: TcpStream, options: &ClusterOptions, identity: &Identity, p
 }
 
 /// The other side of [`greet`]. An error names what the stranger lacks.
-fn admit(mut stream: TcpStream, options: &ClusterOptions, identity: &Identity) -> io::Result<(usize, Purpose, TcpStream)> {
+fn admit(mut stream: TcpStream, options: &ClusterOptions, identity: &Identity) -> io::Result<Admitted> {
     stream.set_nonblocking(false)?;
     ready(&stream)?;
     let hello: Hello = control::read(&mut stream)?;
@@ -170,7 +218,7 @@ fn admit(mut stream: TcpStream, options: &ClusterOptions, identity: &Identity) -
     }
     control::write(&mut stream, &Result::<_, String>::Ok(*proof(options, "accepts", &hello, &ours)?.as_bytes()))?;
     stream.set_read_timeout(None)?;
-    Ok((hello.process, hello.purpose, stream))
+    Ok(Admitted { process: hello.process, life: hello.life, purpose: hello.purpose, stream })
 }
 
 fn ready(stream: &TcpStream) -> io::Result<()> {
@@ -210,9 +258,9 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let (secret, fingerprint) = (secret.to_owned(), fingerprint.to_owned());
         let stranger =
-            std::thread::spawn(move || connect(&options(1, port, &secret), &identity(&fingerprint), 0, Purpose::Data).map(|_| ()));
+            std::thread::spawn(move || connect(&options(1, port, &secret), &identity(&fingerprint), [7; 32], 0, Purpose::Data).map(|_| ()));
         let admitted = admit(listener.accept().unwrap().0, &options(0, port, "open sesame"), &identity("a"));
-        (admitted.map(|(process, purpose, _)| (process, purpose)), stranger.join().unwrap())
+        (admitted.map(|admitted| (admitted.process, admitted.purpose)), stranger.join().unwrap())
     }
 
     #[test]

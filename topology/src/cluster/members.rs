@@ -29,6 +29,20 @@ impl Members {
         self.controls
     }
 
+    /// Waits until all processes are connected.
+    ///
+    /// # Errors
+    /// [`ClusterError`].
+    pub(super) fn all_there(&self) -> Result<(), ClusterError> {
+        if self.place.leads() {
+            return self.tell(&ToFollower::AllThere);
+        }
+        match self.hear()? {
+            ToFollower::AllThere => Ok(()),
+            other => Err(self.out_of_turn(&other)),
+        }
+    }
+
     /// The lanes of this process are fenced: waits until all are, and hears what each had committed. `gates` is asked of process 0 only, and only then:
     /// nobody else writes from there on, so what it reads is the truth.
     ///
