@@ -10,6 +10,7 @@ use sightline_schemas::topic::Topics;
 use sightline_topology::runtime::{Engine, EngineOptions, InputMode};
 
 use crate::config::Config;
+use crate::state_store;
 
 /// The servers of a configuration.
 pub struct Servers {
@@ -78,6 +79,7 @@ impl Servers {
             settings: config.topology.clone(),
             workers: config.workers,
             state_dir: config.state_dir.clone(),
+            store: state_store::open(config)?,
             input,
             partitions: config.partitions,
             replication: config.replication,

@@ -66,6 +66,7 @@ impl Cell {
             settings: TopologySettings::default(),
             workers,
             state_dir: self.folder.join("state"),
+            store: None,
             input,
             partitions: PARTITIONS,
             replication: 1,

@@ -34,6 +34,9 @@ pub struct Config {
     /// Where snapshots and documents are.
     #[serde(default = "default_state")]
     pub state_dir: PathBuf,
+    /// Where snapshots are copied to.
+    #[serde(default)]
+    pub state: StateConfig,
     /// Feeds whose newest package is the whole feed.
     #[serde(default)]
     pub feeds: Vec<FeedConfig>,
@@ -74,6 +77,18 @@ pub struct RegistryConfig {
     /// Password.
     #[serde(default)]
     pub password: Option<String>,
+}
+
+/// Where snapshots are copied to, so that the loss of `state_dir` costs nothing.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateConfig {
+    /// `s3://bucket/prefix`, or a directory.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// Options of S3 (`aws_endpoint`, `aws_region`, `aws_access_key_id`, `aws_secret_access_key`, `allow_http`, …), over the variables `AWS_*`.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// A feed.

@@ -2,6 +2,7 @@
 //!
 //! The steps R1 to R6 of the protocol; R7 (replay) and R8 (mint) are the epochs thread's.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sightline_failpoints::{self as failpoints, Control, Point};
 use sightline_log::{Log, LogError, Offset, TopicPartition};
@@ -13,9 +14,11 @@ use crate::lane::Lanes;
 use crate::settings::TopologySettings;
 use crate::source::InputTopic;
 use crate::state::documents::Documents;
+use crate::state::fetch::fetch;
 use crate::state::manifest::{self, Manifest};
 use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
 use crate::state::snapshot::{SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
+use crate::state::store::{StateStore, StoreError};
 use crate::tables::{TableId, Tables};
 
 /// State that cannot be brought back.
@@ -38,6 +41,9 @@ pub enum RecoveryError {
         /// Cause.
         source: std::io::Error,
     },
+    /// The state directory has no snapshot to go on from, and the store cannot be asked.
+    #[error("{0}; see that it can be reached, for the state directory holds no snapshot to go on from")]
+    Store(#[from] StoreError),
     /// The journal begins after the newest usable snapshot.
     #[error(
         "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or ingest again into a new cell", first.0
@@ -112,6 +118,7 @@ pub fn recover(
     topics: &Topics,
     settings: &TopologySettings,
     directory: &Path,
+    store: Option<Arc<dyn StateStore>>,
     workers: usize,
 ) -> Result<Recovered, RecoveryError> {
     let failed = |source| RecoveryError::Directory { path: directory.to_owned(), source };
@@ -126,11 +133,24 @@ pub fn recover(
     // R4, R5.
     let fingerprint = fingerprint(settings);
     let (snapshot_sender, receiver) = snapshot_channel();
-    let (manifest, tables) = newest_usable(directory, gate, workers, &snapshot_sender)?;
+    let (mut manifest, mut tables) = newest_usable(directory, gate, workers, &snapshot_sender)?;
+    let reaches_journal = |manifest: Option<&Manifest>| {
+        let next = manifest.map_or(Epoch(0), |manifest| manifest.epoch).next();
+        entries.first().is_none_or(|first| first.epoch <= next)
+    };
+    if let Some(store) = &store
+        && gate > Epoch(0)
+        && (manifest.is_none() || !reaches_journal(manifest.as_ref()))
+        && fetch(&**store, directory, gate)?.is_some()
+    {
+        // The directory's own, if any, are older, and not needed.
+        drop(tables);
+        (manifest, tables) = newest_usable(directory, gate, workers, &snapshot_sender)?;
+    }
     failpoints::hit(Point::StartChosen, "");
     let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
-    if entries.first().is_some_and(|first| first.epoch > resume.next()) {
+    if !reaches_journal(manifest.as_ref()) {
         return Err(RecoveryError::Gap { path: directory.to_owned(), first: entries[0].epoch });
     }
     // A journal is trimmed, but never to nothing: minting again from a number that lanes have committed would drop the new outputs as old ones.
@@ -163,6 +183,7 @@ pub fn recover(
         workers,
         restored: manifest,
         committed: lanes.committed(),
+        store,
     };
     let snapshots = Snapshots::start(receiver, options).map_err(failed)?;
     failpoints::hit(Point::StartAssigned, "");

@@ -29,6 +29,7 @@ use crate::shadow::Declarations;
 use crate::source::{InputTopic, Raw};
 use crate::state::pace::Pace;
 use crate::state::snapshot::{SnapshotSender, Snapshots};
+use crate::state::store::StateStore;
 use crate::worker::{self, Feed};
 
 /// What an engine needs.
@@ -45,6 +46,8 @@ pub struct EngineOptions {
     pub workers: usize,
     /// Where snapshots and documents are.
     pub state_dir: PathBuf,
+    /// Where snapshots are copied to, and fetched from when `state_dir` is lost.
+    pub store: Option<Arc<dyn StateStore>>,
     /// When to stop.
     pub input: InputMode,
     /// Partitions of topics that do not exist yet.
@@ -164,10 +167,10 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when a server is away or the state cannot be brought back.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
-        let EngineOptions { log, registry, topics, settings, workers, state_dir, input, partitions, replication } = options;
+        let EngineOptions { log, registry, topics, settings, workers, state_dir, store, input, partitions, replication } = options;
         log.ensure_topics(&topic_specs(&topics, partitions, replication))?;
         let encoder = register(&*registry, &topics)?;
-        let recovered = recover(&*log, &topics, &settings, &state_dir, workers)?;
+        let recovered = recover(&*log, &topics, &settings, &state_dir, store, workers)?;
         let Recovered { journal, entries, mut lanes, former, resume, tables, documents, snapshots, snapshot_sender } = recovered;
         if !settings.snapshots.keep_journal {
             snapshot_sender.trim_journal(Arc::clone(&log), topics.clone());

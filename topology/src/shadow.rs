@@ -146,6 +146,7 @@ impl Past {
             settings,
             workers,
             state_dir: directory.to_owned(),
+            store: None,
             input: InputMode::Replay(declarations),
             partitions: 1,
             replication: 1,

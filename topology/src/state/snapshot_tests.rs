@@ -43,6 +43,7 @@ impl Run {
             workers: 1,
             restored,
             committed: Arc::clone(&committed),
+            store: None,
         };
         let thread = Snapshots::start(receiver, options).unwrap();
         Self { table: KeyedTable::default(), sender, committed, thread, directory: directory.to_owned() }
@@ -266,6 +267,7 @@ fn child(directory: &Path) {
         workers: 1,
         restored,
         committed: Arc::clone(&committed),
+        store: None,
     };
     let _thread = Snapshots::start(receiver, options).unwrap();
     let mut said = epoch;
