@@ -11,6 +11,7 @@ mod process;
 mod run;
 mod service;
 mod shadow;
+mod state_store;
 mod tap;
 mod validate_config;
 mod verify;

@@ -11,6 +11,7 @@ use sightline_topology::cluster::ClusterOptions;
 use sightline_topology::runtime::{Engine, EngineOptions, InputMode};
 
 use crate::config::Config;
+use crate::state_store;
 
 /// The servers of a configuration.
 pub struct Servers {
@@ -85,6 +86,7 @@ impl Servers {
             workers: config.workers,
             cluster,
             state_dir: config.state_dir.clone(),
+            store: state_store::open(config)?,
             input,
             partitions: config.partitions,
             replication: config.replication,

@@ -67,6 +67,7 @@ impl Cell {
             cluster: None,
             workers,
             state_dir: self.folder.join("state"),
+            store: None,
             input,
             partitions: PARTITIONS,
             replication: 1,

@@ -16,9 +16,11 @@ use crate::lane::{self, Committed, Fenced, Lanes, Mark};
 use crate::settings::TopologySettings;
 use crate::source::InputTopic;
 use crate::state::documents::Documents;
+use crate::state::fetch::fetch;
 use crate::state::manifest::{self, Manifest};
 use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
 use crate::state::snapshot::{Role, SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
+use crate::state::store::{StateStore, StoreError};
 use crate::tables::{TableId, Tables};
 
 /// State that cannot be brought back.
@@ -44,6 +46,9 @@ pub enum RecoveryError {
         /// Cause.
         source: std::io::Error,
     },
+    /// The state directory has no snapshot to go on from, and the store cannot be asked.
+    #[error("{0}; see that it can be reached, for the state directory holds no snapshot to go on from")]
+    Store(#[from] StoreError),
     /// The journal begins after the newest usable snapshot.
     #[error(
         "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or ingest again into a new cell", first.0
@@ -122,6 +127,7 @@ pub fn recover(
     topics: &Topics,
     settings: &TopologySettings,
     directory: &Path,
+    store: Option<Arc<dyn StateStore>>,
     members: Members,
 ) -> Result<Recovered, RecoveryError> {
     let place = members.place();
@@ -138,7 +144,12 @@ pub fn recover(
     // R4, R5.
     let fingerprint = fingerprint(settings);
     let (snapshot_sender, receiver) = snapshot_channel();
-    let (manifest, tables) = choose(directory, gate, &members, &snapshot_sender)?;
+    let journal_begins = entries.first().map_or(Epoch(0), |entry| entry.epoch);
+    let fetch = || match &store {
+        Some(store) if gate > Epoch(0) => Ok::<_, RecoveryError>(fetch(&**store, directory, gate)?.is_some()),
+        _ => Ok(false),
+    };
+    let (manifest, tables) = choose(directory, journal_begins, gate, &members, &snapshot_sender, fetch)?;
     failpoints::hit(Point::StartChosen, "");
     let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
@@ -172,6 +183,7 @@ pub fn recover(
         restored: manifest,
         committed,
         role,
+        store: store.filter(|_| place.leads()),
     };
     let snapshots = Snapshots::start(receiver, options).map_err(failed)?;
     failpoints::hit(Point::StartAssigned, "");
@@ -228,13 +240,16 @@ fn committed(place: Place, gates: Vec<Epoch>, controls: &[Peer]) -> Committed {
     })
 }
 
-/// The newest manifest that no lane is behind and whose segments are whole, and its tables, one set a worker of this process; empty ones if there is
-/// none. Process 0 proposes; a manifest of which any process cannot load its part gives way to the one before.
+/// The newest manifest that no lane is behind, that reaches the journal and whose segments are whole, and its tables, one set a worker of this process;
+/// empty ones if there is none. Process 0 proposes; a manifest of which any process cannot load its part gives way to the one before. When the directory
+/// has none, `fetch` says whether it has brought one from elsewhere.
 fn choose(
     directory: &Path,
+    journal_begins: Epoch,
     gate: Epoch,
     members: &Members,
     snapshots: &SnapshotSender,
+    fetch: impl FnOnce() -> Result<bool, RecoveryError>,
 ) -> Result<(Option<Manifest>, Vec<Tables>), RecoveryError> {
     let place = members.place();
     let empty = || place.own().map(|worker| Tables::new(worker, Micros(0), snapshots.clone())).collect();
@@ -247,28 +262,39 @@ fn choose(
             Ok(None)
         }
     };
-    let mut manifests = manifest::list(directory);
-    if place.leads() {
-        manifests.retain(|manifest| manifest.epoch <= gate || without(Control::ManifestAhead));
-        for manifest in manifests {
+    if !place.leads() {
+        let mut chosen = (None, empty());
+        while let Some(epoch) = members.to_load()? {
+            let manifest = manifest::list(directory).into_iter().find(|manifest| Some(manifest.epoch) == epoch);
+            let tables = manifest.as_ref().map_or(Ok(None), try_load)?;
+            members.loaded(tables.is_some() || epoch.is_none())?;
+            chosen = (manifest, tables.unwrap_or_else(empty));
+        }
+        return Ok(chosen);
+    }
+    let propose = || {
+        let may =
+            |manifest: &Manifest| (manifest.epoch <= gate || without(Control::ManifestAhead)) && journal_begins <= manifest.epoch.next();
+        for manifest in manifest::list(directory).into_iter().filter(may) {
             let tables = try_load(&manifest)?;
             if members.all_loaded(Some(manifest.epoch), tables.is_some())?
                 && let Some(tables) = tables
             {
-                return Ok((Some(manifest), tables));
+                return Ok(Some((Some(manifest), tables)));
             }
         }
-        members.all_loaded(None, true)?;
-        return Ok((None, empty()));
+        Ok::<_, RecoveryError>(None)
+    };
+    if let Some(found) = propose()? {
+        return Ok(found);
     }
-    let mut chosen = (None, empty());
-    while let Some(epoch) = members.to_load()? {
-        let manifest = manifests.iter().find(|manifest| Some(manifest.epoch) == epoch);
-        let tables = manifest.map_or(Ok(None), try_load)?;
-        members.loaded(tables.is_some() || epoch.is_none())?;
-        chosen = (manifest.cloned(), tables.unwrap_or_else(empty));
+    if fetch()?
+        && let Some(found) = propose()?
+    {
+        return Ok(found);
     }
-    Ok(chosen)
+    members.all_loaded(None, true)?;
+    Ok((None, empty()))
 }
 
 /// The tables of every worker of this process at the same time, a segment after the other, so that no more than a segment is in memory twice.

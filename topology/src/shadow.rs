@@ -147,6 +147,7 @@ impl Past {
             workers,
             cluster: None,
             state_dir: directory.to_owned(),
+            store: None,
             input: InputMode::Replay(declarations),
             partitions: 1,
             replication: 1,

@@ -37,6 +37,7 @@ use crate::recovery::{Recovered, RecoveryError, fingerprint, recover};
 use crate::settings::TopologySettings;
 use crate::shadow::Declarations;
 use crate::state::snapshot::Snapshots;
+use crate::state::store::StateStore;
 
 /// What an engine needs.
 pub struct EngineOptions {
@@ -54,6 +55,8 @@ pub struct EngineOptions {
     pub cluster: Option<ClusterOptions>,
     /// Where snapshots and documents are; the same for all processes of a cell.
     pub state_dir: PathBuf,
+    /// Where snapshots are copied to, and fetched from when `state_dir` is lost.
+    pub store: Option<Arc<dyn StateStore>>,
     /// When to stop.
     pub input: InputMode,
     /// Partitions of topics that do not exist yet.
@@ -149,7 +152,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when a server is away or the state cannot be brought back.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
-        let EngineOptions { log, registry, topics, settings, workers, cluster, state_dir, input, partitions, replication } = options;
+        let EngineOptions { log, registry, topics, settings, workers, cluster, state_dir, store, input, partitions, replication } = options;
         let (members, connections) = match &cluster {
             None => (Members::alone(workers), Vec::new()),
             Some(cluster) => {
@@ -165,7 +168,7 @@ impl Engine {
         } else {
             None
         };
-        let recovered = recover(&*log, &topics, &settings, &state_dir, members)?;
+        let recovered = recover(&*log, &topics, &settings, &state_dir, store, members)?;
         let encoder = made.map_or_else(|| register(&*registry, &topics), Ok)?;
         let Recovered { place, controls, journal, entries, mut lanes, former, resume, tables, documents, snapshots, snapshot_sender } =
             recovered;

@@ -2,7 +2,7 @@
 //!
 //! Every worker tells, at the same epoch, what changed in each of its tables and how long its documents are. When all have told, the files are
 //! synced; when every lane's *durable* progress has reached the epoch (invariant I3), the manifest is written, and the journal before the older of the two
-//! manifests kept is trimmed. A snapshot that cannot be written is given up; the next one holds more.
+//! manifests kept is trimmed; with a [store](super::store), that is before the older of the two kept there, if it is older. A snapshot that cannot be written is given up; the next one holds more.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::hash::Hash;
@@ -23,7 +23,9 @@ use super::documents::{self, Mark};
 use super::durable;
 use super::manifest::{self, Manifest};
 use super::segment::{self, Entries, SegmentError, SegmentMeta};
+use super::store::StateStore;
 use super::table::{KeyedTable, Routed};
+use super::upload::{UploadHandle, Uploads};
 use crate::cluster::control::{Part, Peer, ToLeader};
 use crate::epoch::{Epoch, trim};
 use crate::lane::Committed;
@@ -128,6 +130,8 @@ pub struct SnapshotOptions {
     pub committed: Arc<Committed>,
     /// Who writes the manifest.
     pub role: Role,
+    /// Where manifests and their files are copied to.
+    pub store: Option<Arc<dyn StateStore>>,
 }
 
 /// What a process does with the snapshots of its workers.
@@ -141,6 +145,7 @@ pub enum Role {
 /// The running thread.
 pub struct Snapshots {
     thread: JoinHandle<()>,
+    uploads: Option<Uploads>,
 }
 
 /// A channel to be handed to workers before the thread runs.
@@ -170,7 +175,10 @@ impl Snapshots {
         };
         let synced_documents =
             options.restored.iter().flat_map(|manifest| &manifest.documents).map(|mark| (mark.vnode, mark.len)).collect();
+        let start = |store: &Arc<dyn StateStore>| Uploads::start(Arc::clone(store), options.directory.clone(), options.restored.clone());
+        let uploads = options.store.as_ref().map(start).transpose()?;
         let mut writer = Writer {
+            uploads: uploads.as_ref().map(Uploads::handle),
             options,
             journal: None,
             open: BTreeMap::new(),
@@ -178,15 +186,20 @@ impl Snapshots {
             unsynced: BTreeSet::new(),
             unwritten: BTreeMap::new(),
             synced_documents,
+            needed: None,
+            trimmed: None,
             distrusts_disk: false,
         };
         let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || writer.run(&receiver.receiver))?;
-        Ok(Self { thread })
+        Ok(Self { thread, uploads })
     }
 
     /// Waits for the last snapshot; all senders must be gone.
     pub fn close(self) {
         let _ = self.thread.join();
+        if let Some(uploads) = self.uploads {
+            uploads.close();
+        }
     }
 }
 
@@ -195,6 +208,7 @@ type Place = (u8, u8);
 
 struct Writer {
     options: SnapshotOptions,
+    uploads: Option<UploadHandle>,
     journal: Option<(Arc<dyn Log>, Topics)>,
     open: BTreeMap<Epoch, Open>,
     /// The newest segment of each place, for the next manifest; where others write it, of those places that this process has written. It may be of a
@@ -206,6 +220,10 @@ struct Writer {
     unwritten: BTreeMap<Place, (SegmentMeta, Entries)>,
     /// How much of each vnode's documents is known to be on the disk.
     synced_documents: BTreeMap<u8, u64>,
+    /// The older of the last two manifests on the local disk: the journal before it is not needed here.
+    needed: Option<Epoch>,
+    /// Up to where the journal was last trimmed.
+    trimmed: Option<Epoch>,
     /// The system failed to sync a file. It may then have dropped what it held and call the file synced the next time, so no snapshot of this run
     /// can be trusted any more.
     distrusts_disk: bool,
@@ -234,6 +252,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.commit_ready();
+            self.trim_journal();
         }
         let last = self.open.iter().filter(|(_, open)| open.ready.is_some()).map(|(epoch, _)| *epoch).next_back();
         if let Some(epoch) = last
@@ -242,6 +261,7 @@ impl Writer {
             tracing::warn!(epoch = epoch.0, "the lanes did not commit; this snapshot is given up");
         }
         self.commit_ready();
+        self.trim_journal();
     }
 
     fn take(&mut self, message: Message) {
@@ -395,19 +415,33 @@ impl Writer {
             self.open.remove(&epoch);
             let Some(manifest) = ready else { continue };
             debug_assert!(manifest.epoch <= self.options.committed.durable() || failpoints::without(Control::ManifestAhead), "I3");
-            match manifest::commit(&self.options.directory, &manifest) {
+            let pinned = self.uploads.as_ref().map(UploadHandle::pinned).unwrap_or_default();
+            match manifest::commit(&self.options.directory, &manifest, &pinned) {
                 Ok(oldest) => {
                     tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot");
-                    self.trim_journal(oldest);
+                    self.needed = oldest;
+                    if let Some(uploads) = &self.uploads {
+                        uploads.offer(manifest);
+                    }
                 }
                 Err(error) => tracing::error!(%error, epoch = epoch.0, "this snapshot is given up"),
             }
         }
     }
 
-    fn trim_journal(&self, oldest: Option<Epoch>) {
-        if let (Some((log, topics)), Some(oldest)) = (&self.journal, oldest)
-            && let Err(error) = trimmed(&**log, topics, oldest)
+    /// Trims the journal behind what is needed: by the local disk, and by the store once it has caught up.
+    fn trim_journal(&mut self) {
+        let stored = self.uploads.as_ref().map(UploadHandle::oldest_stored);
+        let needed = match (self.needed, stored) {
+            (Some(local), Some(Some(stored))) => local.min(stored),
+            (Some(local), None) => local,
+            _ => return,
+        };
+        if self.trimmed.replace(needed) == Some(needed) {
+            return;
+        }
+        if let Some((log, topics)) = &self.journal
+            && let Err(error) = trimmed(&**log, topics, needed)
         {
             tracing::warn!(%error, "the journal is not trimmed; the next snapshot tries again");
         }

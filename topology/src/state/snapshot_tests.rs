@@ -44,6 +44,7 @@ impl Run {
             restored,
             committed: Arc::clone(&committed),
             role: Role::Leads(0),
+            store: None,
         };
         let thread = Snapshots::start(receiver, options).unwrap();
         Self { table: KeyedTable::default(), sender, committed, thread, directory: directory.to_owned() }
@@ -268,6 +269,7 @@ fn child(directory: &Path) {
         restored,
         committed: Arc::clone(&committed),
         role: Role::Leads(0),
+        store: None,
     };
     let _thread = Snapshots::start(receiver, options).unwrap();
     let mut said = epoch;
