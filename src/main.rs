@@ -7,6 +7,7 @@ mod dump;
 mod feed;
 mod intake;
 mod process;
+mod replay;
 mod run;
 mod service;
 mod tap;
@@ -52,6 +53,8 @@ enum Command {
     ValidateConfig(validate_config::Args),
     /// Compares each store with the output topics.
     Verify(verify::Args),
+    /// Gives records of the output topics to a store again, beside its running connector.
+    Replay(replay::Args),
     /// Dead letters.
     Dlq(dlq::Args),
     /// The decoded records of a topic.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Process(args) => process::process(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
+        Command::Replay(args) => replay::replay(&args, environment),
         Command::Dlq(args) => dlq::dlq(&args, environment),
         Command::Tap(args) => tap::tap(&args, environment),
         Command::Feed(args) => feed::feed(&args, environment),

@@ -8,14 +8,15 @@ mod conformance {
     pub mod claims;
     pub mod pipeline;
     pub mod records;
+    pub mod replay;
     pub mod stores;
 }
-use conformance::{claims, pipeline, stores};
+use conformance::{claims, pipeline, replay, stores};
 
 macro_rules! conforms {
     ($($feature:literal $store:ident),* $(,)?) => {
         $(#[cfg(feature = $feature)] mod $store {
-            use super::{claims, pipeline, stores};
+            use super::{claims, pipeline, replay, stores};
             conforms!(@in claims, $store:
                 an_upsert_is_held_as_it_was_given,
                 the_newer_epoch_wins_whatever_comes_last,
@@ -33,6 +34,12 @@ macro_rules! conforms {
                 bad_records_are_dead_lettered_and_the_rest_is_stored,
                 a_store_that_was_away_catches_up_alone,
                 verify_names_what_is_missing_extra_and_different,
+            );
+            conforms!(@in replay, $store:
+                what_was_lost_is_restored_beside_the_running_connector,
+                a_store_that_was_whole_stays_as_it_is,
+                an_old_span_does_not_go_back_in_time,
+                ingestion_with_deletes_goes_on_meanwhile,
             );
         })*
     };

@@ -27,6 +27,40 @@ impl Store {
         build(&self.config).unwrap()
     }
 
+    /// Removes all that the connector wrote, as a person would who errs: its positions stay.
+    pub async fn lose_everything(&self) {
+        let option = |name: &str| self.config.options[name].as_str().unwrap().to_owned();
+        match self.config.class.as_str() {
+            "postgres" => {
+                let (client, connection) = tokio_postgres::connect(&option("url"), tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                for table in sightline_connectors::relational::TABLES {
+                    client.batch_execute(&format!("TRUNCATE {}.{}", option("schema"), table.name)).await.unwrap();
+                }
+            }
+            "elasticsearch" => {
+                use elasticsearch::http::{Method, headers::HeaderMap, transport::Transport};
+                let body = json!({ "query": { "match_all": {} } }).to_string();
+                let transport = Transport::single_node(&option("url")).unwrap();
+                let indices = format!("/{0}-entities,{0}-observables,{0}-relations,{0}-sightings,{0}-events", option("prefix"));
+                let path = format!("{indices}/_delete_by_query?refresh=true&conflicts=proceed");
+                let done = transport.send(Method::Post, &path, HeaderMap::new(), None::<&()>, Some(body), None).await.unwrap();
+                assert!(done.status_code().is_success(), "{}", done.text().await.unwrap());
+            }
+            "neo4j" => {
+                let (user, password) = (option("user"), option("password"));
+                let graph = neo4rs::Graph::new(option("url"), user, password).await.unwrap();
+                graph.run(neo4rs::query("MATCH (n:IntelEntity|Observable) DETACH DELETE n")).await.unwrap();
+            }
+            _ => {
+                let connection = rusqlite::Connection::open(option("path")).unwrap();
+                for table in sightline_connectors::relational::TABLES {
+                    connection.execute(&format!("DELETE FROM {}", table.name), []).unwrap();
+                }
+            }
+        }
+    }
+
     /// Another sink on the same place, opened.
     pub async fn opened(&self) -> Box<dyn SinkConnector> {
         let mut sink = self.sink();
