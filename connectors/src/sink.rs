@@ -19,6 +19,7 @@ use crate::batch::Batch;
 /// 5. [`close`](Self::close), once, after the last `put`.
 ///
 /// `positions`, [`scan`](Self::scan) and [`digest`](Self::digest) also serve `verify`, on a sink that was never opened: they must not write.
+/// [`mend`](Self::mend) serves `verify --repair` and `replay`, also on a sink that was never opened, while another process may be putting.
 ///
 /// # Effectively once
 /// When `put` returns `Ok`, the store holds the batch's records *and* its positions, durably. When it fails or the process dies, any
@@ -57,6 +58,18 @@ pub trait SinkConnector: Send {
     /// What [`scan`](Self::scan) gives for `record` when the store holds it faithfully: a digest of the fields that this store keeps.
     fn digest(&self, record: &OutputRecord) -> ContentHash;
 
+    /// Mends the store beside the connector that runs on it. Takes out each of `wrong` that is still as a scan saw it, then stores the records
+    /// of `batch` ordered by epoch, as [`put`](Self::put) does: in one transaction, where the store has them. It takes nothing over, fences
+    /// nobody, leaves the positions alone (those of `batch` are not looked at), and what the running connector wrote meanwhile stays.
+    /// Returns how many of `wrong` had changed since, and were left.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), but never [`SinkError::Fenced`]. A class that does not implement it cannot be mended.
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+        let _ = (wrong, batch);
+        Err(SinkError::fatal("mend the store", "sinks of this class cannot be mended; empty the store and let its connector fill it again"))
+    }
+
     /// Lets go of connections. Errors have nowhere to go: everything acknowledged is durable already.
     async fn close(&mut self);
 }
@@ -68,6 +81,17 @@ pub struct Stored {
     pub key: String,
     /// Digest of the fields that the store keeps.
     pub digest: ContentHash,
+    /// Where the store keeps it, in the store's own words: what was not written by its connector may stand anywhere.
+    pub place: String,
+}
+
+/// What a store holds and should not: nobody's record, a second copy of one, or one that was changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wrong {
+    /// Its type.
+    pub ty: RecordType,
+    /// As a scan saw it.
+    pub stored: Stored,
 }
 
 /// A record that a store will never take.

@@ -27,6 +27,10 @@ macro_rules! conforms {
                 a_part_without_positions_leaves_the_stored_ones,
                 what_was_never_written_is_empty_and_not_an_error,
                 links_outlive_the_order_of_arrival,
+                mending_fences_nobody_and_moves_no_position,
+                mending_takes_out_what_is_wrong_whatever_its_epoch_and_once,
+                mending_leaves_what_the_connector_wrote_meanwhile,
+                the_connector_knows_the_edges_that_were_mended,
             );
             conforms!(@in pipeline, $store:
                 what_the_topics_say_is_what_the_store_holds,
@@ -34,6 +38,7 @@ macro_rules! conforms {
                 bad_records_are_dead_lettered_and_the_rest_is_stored,
                 a_store_that_was_away_catches_up_alone,
                 verify_names_what_is_missing_extra_and_different,
+                a_repair_mends_what_differs_while_the_connector_goes_on,
             );
             conforms!(@in replay, $store:
                 what_was_lost_is_restored_beside_the_running_connector,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
-use sightline_connectors::{SinkConnector, Stored};
+use sightline_connectors::{SinkConnector, Stored, Wrong};
 use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use tokio::sync::OwnedMutexGuard;
@@ -72,8 +72,15 @@ impl Store {
 /// What a sink holds of a type.
 pub async fn held(sink: &mut dyn SinkConnector, ty: RecordType) -> BTreeMap<String, ContentHash> {
     let mut held = BTreeMap::new();
-    sink.scan(ty, &mut |Stored { key, digest }| assert!(held.insert(key, digest).is_none(), "a key came twice")).await.unwrap();
+    sink.scan(ty, &mut |Stored { key, digest, .. }| assert!(held.insert(key, digest).is_none(), "a key came twice")).await.unwrap();
     held
+}
+
+/// What a sink holds under a key, as a repair would name it.
+pub async fn wrong(sink: &mut dyn SinkConnector, ty: RecordType, key: &str) -> Wrong {
+    let mut found = None;
+    sink.scan(ty, &mut |stored| found = if stored.key == key { Some(stored) } else { found.take() }).await.unwrap();
+    Wrong { ty, stored: found.unwrap() }
 }
 
 /// What a sink should hold of a type.

@@ -1,14 +1,16 @@
 //! Elasticsearch: one versioned index a record type behind an alias, a data stream for events.
 //!
 //! There are no transactions: documents are written first, each under an external version that is its epoch, so that an older one never
-//! overwrites a newer and a repeated one is refused with 409, which means done. The positions follow, in one document a connector that
-//! also holds the generation. Deletes are documents too, marked `deleted` and hidden by the alias: a version must outlive its document.
+//! overwrites a newer and a repeated one is refused with 409, which means done, unless somebody else raised the version ([`conflict`]). The positions
+//! follow, in one document a connector that also holds the generation. Deletes are documents too, marked `deleted` and hidden by the alias: a version must outlive its document.
 mod bulk;
 mod client;
 mod config;
+mod conflict;
 mod document;
 mod indices;
 mod lease;
+mod mend;
 mod scan;
 
 use async_trait::async_trait;
@@ -21,7 +23,7 @@ pub use config::{ElasticsearchConfig, Refresh};
 
 use crate::batch::Batch;
 use crate::canonical;
-use crate::sink::{SinkConnector, SinkError, Stored, fail};
+use crate::sink::{SinkConnector, SinkError, Stored, Wrong, fail};
 use client::Client;
 use lease::Lease;
 
@@ -75,7 +77,7 @@ impl SinkConnector for ElasticsearchSink {
         // Not atomic with what follows, and need not be: what a zombie still writes is versioned, and its positions are refused.
         lease.check(&client).await?;
         fail(Point::SinkBeforeRows, &self.connector)?;
-        bulk::write(&client, &self.config, batch).await?;
+        bulk::write(&client, &self.config, batch, conflict::Trust::Epoch).await?;
         fail(Point::SinkBeforeOffset, &self.connector)?;
         if !batch.next.is_empty() {
             lease.store(&client, batch).await?;
@@ -94,6 +96,13 @@ impl SinkConnector for ElasticsearchSink {
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
             .map_or_else(|| ContentHash::of(record.id().as_bytes()), |value| canonical::digest(&value))
+    }
+
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+        let client = self.client()?;
+        let left = mend::take_out(&client, &self.config, wrong, batch).await?;
+        bulk::write(&client, &self.config, batch, conflict::Trust::EpochAndMark).await?;
+        Ok(left)
     }
 
     async fn close(&mut self) {

@@ -15,10 +15,16 @@ use crate::sink::{Refused, SinkError, fail};
 /// Rows of one statement: 5,000 was the quickest of what was tried.
 const ROWS: usize = 5_000;
 
+/// Mends that happen while a batch is planned are waited out so many times before the runtime backs off.
+const TRIES: usize = 5;
+
+/// A statement and its rows.
+pub(super) type Statement = (String, Vec<BoltType>);
+
 /// The batch sorted into what each statement takes.
 #[derive(Default)]
 struct Plan {
-    statements: Vec<(String, Vec<BoltType>)>,
+    statements: Vec<Statement>,
 }
 
 impl Plan {
@@ -31,47 +37,51 @@ impl Plan {
 
 pub(super) async fn put(graph: &Graph, connector: &str, generation: i64, batch: &Batch, known: &mut KnownEdges) -> Result<(), SinkError> {
     let failed = failed("write a batch");
-    let plan = plan(graph, batch, known).await?;
-    let mut transaction = graph.start_txn().await.map_err(failed)?;
-    let written = write(&mut transaction, connector, generation, batch, plan.statements).await;
-    match written {
-        Ok(()) => {
-            transaction.commit().await.map_err(failed)?;
-            fail(Point::SinkAfterCommit, connector)
-        }
-        Err(error) => {
-            // The server drops it with the connection in any case.
-            let _ = transaction.rollback().await;
-            Err(error)
+    for _ in 0..TRIES {
+        let statements = plan(graph, batch, known, true).await?;
+        let mut transaction = graph.start_txn().await.map_err(failed)?;
+        match write(&mut transaction, connector, generation, batch, known.mended, statements).await {
+            Ok(true) => {
+                transaction.commit().await.map_err(failed)?;
+                return fail(Point::SinkAfterCommit, connector);
+            }
+            Ok(false) => {
+                let _ = transaction.rollback().await;
+                *known = KnownEdges::load(graph, connector).await?;
+            }
+            Err(error) => {
+                // The server drops it with the connection in any case.
+                let _ = transaction.rollback().await;
+                return Err(error);
+            }
         }
     }
+    Err(SinkError::retriable("write a batch", "the graph is being mended"))
 }
 
+/// False, with nothing written, when the graph was mended since the plan was made: it may hold edges that the plan takes for new.
 async fn write(
     transaction: &mut Txn,
     connector: &str,
     generation: i64,
     batch: &Batch,
-    statements: Vec<(String, Vec<BoltType>)>,
-) -> Result<(), SinkError> {
+    mended: i64,
+    statements: Vec<Statement>,
+) -> Result<bool, SinkError> {
     let failed = failed("write a batch");
     let lease = query(cypher::LEASE).param("connector", connector).param("generation", generation);
     let mut mine = transaction.execute(lease).await.map_err(failed)?;
-    let mut held = false;
-    while mine.next(&mut *transaction).await.map_err(failed)?.is_some() {
-        held = true;
+    let mut held = None;
+    while let Some(row) = mine.next(&mut *transaction).await.map_err(failed)? {
+        held = Some(row.get::<i64>("mended").map_err(|error| SinkError::fatal("read the lease", error))?);
     }
-    if !held {
-        return Err(SinkError::Fenced { connector: connector.to_owned() });
+    match held {
+        None => return Err(SinkError::Fenced { connector: connector.to_owned() }),
+        Some(now) if now != mended => return Ok(false),
+        Some(_) => {}
     }
     fail(Point::SinkBeforeRows, connector)?;
-    for (statement, rows) in statements {
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            let rows: Vec<BoltType> = rows.by_ref().take(ROWS).collect();
-            transaction.run(query(&statement).param("rows", BoltType::List(BoltList::from(rows)))).await.map_err(failed)?;
-        }
-    }
+    run(transaction, statements).await?;
     fail(Point::SinkBeforeOffset, connector)?;
     if !batch.next.is_empty() {
         let rows = batch.next.iter().map(|(partition, next)| {
@@ -84,11 +94,26 @@ async fn write(
             .param("epoch", i64::try_from(batch.epoch()).unwrap_or(i64::MAX));
         transaction.run(positions).await.map_err(failed)?;
     }
-    fail(Point::SinkBeforeCommit, connector)
+    fail(Point::SinkBeforeCommit, connector)?;
+    Ok(true)
 }
 
-/// Nodes before edges, edges before deletions: whatever a deletion leaves without need goes with it.
-async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges) -> Result<Plan, SinkError> {
+/// Runs statements, so many rows at a time.
+pub(super) async fn run(transaction: &mut Txn, statements: Vec<Statement>) -> Result<(), SinkError> {
+    for (statement, rows) in statements {
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let rows: Vec<BoltType> = rows.by_ref().take(ROWS).collect();
+            let statement = query(&statement).param("rows", BoltType::List(BoltList::from(rows)));
+            transaction.run(statement).await.map_err(failed("write a batch"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Nodes before edges, edges before deletions: whatever a deletion leaves without need goes with it. `alone`: nobody else adds edges, so that
+/// those that are not known are new.
+pub(super) async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges, alone: bool) -> Result<Vec<Statement>, SinkError> {
     let (mut plan, mut refused) = (Plan::default(), Vec::new());
     let mut gone: BTreeMap<RecordType, Vec<BoltType>> = BTreeMap::new();
     let (mut entities, mut observables, mut links, mut unlinks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -121,18 +146,18 @@ async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges) -> Result<Pl
     plan.add(cypher::ENTITIES, entities);
     plan.add(cypher::OBSERVABLES, observables);
     plan.add(cypher::LINKS, links);
-    edges(graph, batch, known, &mut plan).await?;
+    edges(graph, batch, known, alone, &mut plan).await?;
     plan.add(cypher::UNLINK, unlinks);
     for (ty, rows) in gone {
         let label = if ty == RecordType::Entity { "IntelEntity" } else { "Observable" };
         plan.add(cypher::remove_nodes(label), rows.clone());
         plan.add(cypher::stub_nodes(label), rows);
     }
-    Ok(plan)
+    Ok(plan.statements)
 }
 
 /// Edges with a key: relations and sightings.
-async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, plan: &mut Plan) -> Result<(), SinkError> {
+async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, alone: bool, plan: &mut Plan) -> Result<(), SinkError> {
     let mut removals: BTreeMap<u16, Vec<BoltType>> = BTreeMap::new();
     // By type, by label of the target, and whether it is new.
     let mut upserts: BTreeMap<(u16, &'static str, bool), Vec<BoltType>> = BTreeMap::new();
@@ -148,7 +173,7 @@ async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, plan: &mut 
             removals.entry(*ty).or_default().push(row.build());
         }
         if let (Some(edge), Some(ty)) = (edge, mine) {
-            let fresh = !held.contains(&ty);
+            let fresh = alone && !held.contains(&ty);
             known.add(&key, ty);
             upserts.entry((ty, edge.to, fresh)).or_default().push(edge.row);
         }

@@ -57,7 +57,8 @@ fn positions(transaction: &Transaction<'_>, connector: &str, generation: i64, ba
     Ok(())
 }
 
-fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch) -> Result<(), SinkError> {
+/// The newest record of each key of one table.
+pub(super) fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch) -> Result<(), SinkError> {
     let records = batch.newest(table.ty);
     if records.is_empty() {
         return Ok(());
