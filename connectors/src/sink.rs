@@ -61,11 +61,10 @@ pub trait SinkConnector: Send {
     /// Mends the store beside the connector that runs on it. Takes out each of `wrong` that is still as a scan saw it, then stores the records
     /// of `batch` ordered by epoch, as [`put`](Self::put) does: in one transaction, where the store has them. It takes nothing over, fences
     /// nobody, leaves the positions alone (those of `batch` are not looked at), and what the running connector wrote meanwhile stays.
-    /// Returns how many of `wrong` had changed since, and were left.
     ///
     /// # Errors
     /// As [`put`](Self::put), but never [`SinkError::Fenced`]. A class that does not implement it cannot be mended.
-    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         let _ = (wrong, batch);
         Err(SinkError::fatal("mend the store", "sinks of this class cannot be mended; empty the store and let its connector fill it again"))
     }
@@ -92,6 +91,15 @@ pub struct Wrong {
     pub ty: RecordType,
     /// As a scan saw it.
     pub stored: Stored,
+}
+
+/// What [`SinkConnector::mend`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Mended {
+    /// How many of the wrong had changed since they were seen, and were left.
+    pub left: u64,
+    /// How many records the store took: not those that are older than what it holds, nor, where it can tell, those that it holds already.
+    pub written: u64,
 }
 
 /// A record that a store will never take.

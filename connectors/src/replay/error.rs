@@ -76,13 +76,17 @@ pub enum ReplayError {
         partition: i32,
     },
     /// The store is empty for this connector.
-    #[error("connector {connector} has written nothing to its store yet: `sightline run` fills a new store from the topics by itself, without a replay")]
+    #[error(
+        "connector {connector} has written nothing to its store yet: `sightline run` fills a new store from the topics by itself, without a replay"
+    )]
     NeverRan {
         /// Connector.
         connector: String,
     },
     /// Only some stores can be rebuilt beside themselves.
-    #[error("connector {connector} of class {class} cannot be rebuilt beside its live store; let a connector of another name fill a new place, and drop the old one")]
+    #[error(
+        "connector {connector} of class {class} cannot be rebuilt beside its live store; let a connector of another name fill a new place, and drop the old one"
+    )]
     NoRebuild {
         /// Connector.
         connector: String,

@@ -33,7 +33,7 @@ pub(super) struct Live<'a>(pub &'a mut dyn SinkConnector);
 #[async_trait]
 impl Taker for Live<'_> {
     async fn take(&mut self, batch: &Batch) -> Result<u64, SinkError> {
-        self.0.mend(batch).await
+        Ok(self.0.mend(&[], batch).await?.written)
     }
 }
 

@@ -5,7 +5,7 @@
 //!  newest    the last record of each key in them: of an older one the store has no use
 //!  give      reads these, decodes, and mends the store with them
 //! ```
-//! A store that was whole is not changed by it: every write is ordered by epoch. 
+//! A store that was whole is not changed by it: every write is ordered by epoch.
 mod error;
 mod give;
 mod newest;

@@ -2,7 +2,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sightline_connectors::SinkConnector;
 use sightline_connectors::replay::{self, Begin, End, ReplayError, Request, Summary};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
@@ -163,11 +162,16 @@ async fn offsets_give_the_records_between_them() {
     let (begin, before) = ([(0, Offset(1))].into(), [(0, Offset(end.0 - 1))].into());
     let summary = give(&source, &config, of_entities(Begin::At(begin), End::Before(before))).await.unwrap();
     assert_eq!((summary.read, summary.written), (end.0 as u64 - 2, end.0 as u64 - 2), "of the named partition alone");
-    let expected = source.records(RecordType::Entity).into_iter().filter(|r| r.partition == 0 && r.offset > Offset(0) && r.offset.0 < end.0 - 1);
+    let expected =
+        source.records(RecordType::Entity).into_iter().filter(|r| r.partition == 0 && r.offset > Offset(0) && r.offset.0 < end.0 - 1);
     let expected: Vec<String> = expected.map(|record| String::from_utf8(record.key.unwrap().to_vec()).unwrap()).collect();
     let mut found: Vec<String> = held(&mut *store.sink(), RecordType::Entity).await.into_keys().collect();
     found.sort();
-    assert_eq!(found, { let mut expected = expected; expected.sort(); expected });
+    assert_eq!(found, {
+        let mut expected = expected;
+        expected.sort();
+        expected
+    });
 }
 
 #[tokio::test]

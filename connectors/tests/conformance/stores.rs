@@ -39,13 +39,21 @@ impl Store {
                 }
             }
             "elasticsearch" => {
-                use elasticsearch::http::{Method, headers::HeaderMap, transport::Transport};
-                let body = json!({ "query": { "match_all": {} } }).to_string();
+                use elasticsearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
+                use elasticsearch::http::{Method, transport::Transport};
                 let transport = Transport::single_node(&option("url")).unwrap();
+                let ask = async |path: &str, body: String| {
+                    let json = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))]);
+                    let done = transport.send(Method::Post, path, json, None::<&()>, Some(body), None).await.unwrap();
+                    assert!(done.status_code().is_success(), "{}", done.status_code());
+                    done.json::<Value>().await.unwrap()
+                };
                 let indices = format!("/{0}-entities,{0}-observables,{0}-relations,{0}-sightings,{0}-events", option("prefix"));
-                let path = format!("{indices}/_delete_by_query?refresh=true&conflicts=proceed");
-                let done = transport.send(Method::Post, &path, HeaderMap::new(), None::<&()>, Some(body), None).await.unwrap();
-                assert!(done.status_code().is_success(), "{}", done.text().await.unwrap());
+                let found = ask(&format!("{indices}/_search"), json!({ "size": 10_000, "_source": false }).to_string()).await;
+                let delete = |hit: &Value| format!("{}\n", json!({ "delete": { "_index": hit["_index"], "_id": hit["_id"] } }));
+                let body: String = found["hits"]["hits"].as_array().unwrap().iter().map(delete).collect();
+                let done = ask("/_bulk?refresh=true", body).await;
+                assert_eq!(done["errors"], false, "{done}");
             }
             "neo4j" => {
                 let (user, password) = (option("user"), option("password"));

@@ -31,10 +31,12 @@ pub(super) struct Told {
     pub refused: Vec<Refused>,
     /// Those whose version, or condition, did not hold.
     pub conflicts: Vec<usize>,
+    /// How many went in.
+    pub written: u64,
 }
 
 /// Writes the newest record of each key. `trust`: what of a document that is in the way tells that it is ours.
-pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: &Batch, trust: Trust) -> Result<(), SinkError> {
+pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: &Batch, trust: Trust) -> Result<u64, SinkError> {
     let mut told = Told::default();
     let mut items = Vec::new();
     let mut bytes = 0;
@@ -59,7 +61,7 @@ pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: 
     }
     send(client, config, items, &mut told).await?;
     conflict::settle(client, config, batch, trust, &mut told).await?;
-    if told.refused.is_empty() { Ok(()) } else { Err(SinkError::Refused(told.refused)) }
+    if told.refused.is_empty() { Ok(told.written) } else { Err(SinkError::Refused(told.refused)) }
 }
 
 /// Sends items; those that the cluster was too busy for again.
@@ -87,6 +89,7 @@ pub(super) async fn send(client: &Client, config: &ElasticsearchConfig, mut item
         };
         let answer: Answer = parse(WHAT, &answer)?;
         if !answer.errors {
+            told.written += items.len() as u64;
             return Ok(());
         }
         if answer.items.len() != items.len() {
@@ -96,7 +99,7 @@ pub(super) async fn send(client: &Client, config: &ElasticsearchConfig, mut item
         for (item, outcome) in items.into_iter().zip(answer.items) {
             let Outcome { status, error } = outcome.into_inner();
             match status {
-                200..=299 => {}
+                200..=299 => told.written += 1,
                 409 => told.conflicts.push(item.at),
                 _ if may_pass(status) => {
                     busy = error.unwrap_or_default().to_string();

@@ -23,7 +23,7 @@ pub use config::{ElasticsearchConfig, Refresh};
 
 use crate::batch::Batch;
 use crate::canonical;
-use crate::sink::{SinkConnector, SinkError, Stored, Wrong, fail};
+use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong, fail};
 use client::Client;
 use lease::Lease;
 
@@ -98,11 +98,11 @@ impl SinkConnector for ElasticsearchSink {
             .map_or_else(|| ContentHash::of(record.id().as_bytes()), |value| canonical::digest(&value))
     }
 
-    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         let client = self.client()?;
-        let left = mend::take_out(&client, &self.config, wrong, batch).await?;
-        bulk::write(&client, &self.config, batch, conflict::Trust::EpochAndMark).await?;
-        Ok(left)
+        let mut mended = mend::take_out(&client, &self.config, wrong, batch).await?;
+        mended.written += bulk::write(&client, &self.config, batch, conflict::Trust::EpochAndMark).await?;
+        Ok(mended)
     }
 
     async fn close(&mut self) {
