@@ -25,13 +25,17 @@ Examples:
   sightline replay -c cell.yaml --sink pg --earliest                              all that the topics hold
   sightline replay -c cell.yaml --sink pg --topic entities --from-offset 0:1200 --from-offset 1:900
   sightline replay -c cell.yaml --sink es --from-time 2026-11-20T00:00:00Z --to-time 2026-11-21T00:00:00Z
+  sightline replay -c cell.yaml --sink es --rebuild
+
+With --rebuild new indices are filled beside the live ones (Elasticsearch), which go on being searched and written; when they are full the aliases are \
+swapped at once, and the old indices dropped when nobody searches them any more. When it is cut off, run it again: what was left is removed.
 
 Exit code 0 when it is done; 1 when it is refused (offsets that have expired, an unknown sink or topic) or fails, 2 for a wrong command line.";
 
 /// Gives records of the output topics to a store again, beside its running connector.
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
-#[command(group = clap::ArgGroup::new("begin").args(["earliest", "from_offset", "from_time"]).required(true))]
+#[command(group = clap::ArgGroup::new("begin").args(["earliest", "from_offset", "from_time", "rebuild"]).required(true))]
 pub struct Args {
     /// Configuration.
     #[arg(short, long)]
@@ -57,6 +61,12 @@ pub struct Args {
     /// End before the first record that the log took at this time or later (RFC 3339).
     #[arg(long, value_name = "TS", value_parser = Micros::parse)]
     to_time: Option<Micros>,
+    /// Fill new indices beside the live ones, then swap them in (Elasticsearch).
+    #[arg(long, conflicts_with_all = ["topic", "to_offset", "to_time"])]
+    rebuild: bool,
+    /// Keep the old indices after a rebuild, read-only.
+    #[arg(long, requires = "rebuild")]
+    keep_old: bool,
     /// How long to wait for a store that is away, in seconds.
     #[arg(long, default_value_t = 60)]
     patience: u64,
@@ -94,12 +104,19 @@ pub fn replay(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
         bar.set_position(passed);
     };
     let summary = runtime.block_on(async {
-        let done = replay::replay(&source, connector, &request, &mut *sink, &mut watch).await;
+        let done = if args.rebuild {
+            replay::rebuild(&source, connector, args.keep_old, &mut *sink, &mut watch).await
+        } else {
+            replay::replay(&source, connector, &request, &mut *sink, &mut watch).await.map(|summary| (summary, Vec::new()))
+        };
         sink.close().await;
         done
     });
     bar.finish_and_clear();
-    let summary = summary.with_context(|| format!("replay to {}", connector.name))?;
+    let (summary, left) = summary.with_context(|| format!("replay to {}", connector.name))?;
+    for index in left {
+        eprintln!("{}: {index} is still being searched, and was left; the next rebuild drops it, or drop it by hand", connector.name);
+    }
     println!(
         "{}: {} records read, {} of them superseded by later ones; {} written, {} held already or newer, {} refused; {:.1} s",
         connector.name,

@@ -16,4 +16,4 @@ pub mod verify;
 
 pub use batch::{Batch, Op, SinkRecord};
 pub use runtime::{ConnectorConfig, ConnectorState, ConnectorStatus, Connectors};
-pub use sink::{Mended, Refused, SinkConnector, SinkError, Stored, Wrong};
+pub use sink::{Mended, Rebuild, Refused, SinkConnector, SinkError, Stored, Wrong};

@@ -7,6 +7,8 @@
 mod conformance {
     pub mod claims;
     pub mod pipeline;
+    #[cfg(feature = "elasticsearch")]
+    pub mod rebuild;
     pub mod records;
     pub mod replay;
     pub mod stores;

@@ -5,11 +5,12 @@
 //!  newest    the last record of each key in them: of an older one the store has no use
 //!  give      reads these, decodes, and mends the store with them
 //! ```
-//! A store that was whole is not changed by it: every write is ordered by epoch.
+//! A store that was whole is not changed by it: every write is ordered by epoch. [`mod@rebuild`] is the same into a new place beside the live one.
 mod error;
 mod give;
 mod newest;
 mod read;
+pub mod rebuild;
 mod span;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use sightline_schemas::registry::SchemaRegistry;
 use sightline_schemas::topic::Topics;
 
 pub use error::ReplayError;
+pub use rebuild::rebuild;
 pub use span::{Begin, End};
 
 use crate::runtime::ConnectorConfig;

@@ -13,8 +13,6 @@ use super::span::Span;
 #[derive(Debug, Default)]
 pub(super) struct Newest {
     last: HashMap<TopicPartition, HashMap<ContentHash, Offset>>,
-    /// What was read.
-    pub span: Span,
     /// What stands behind it, as far as it was read.
     pub after: Span,
 }
@@ -22,7 +20,7 @@ pub(super) struct Newest {
 impl Newest {
     /// Reads the keys of the span, and of what comes behind it: what is newer there makes the record in the span an old one.
     pub(super) fn read(log: &dyn Log, span: &Span, passed: &mut (dyn FnMut(u64) + Send)) -> Result<Self, LogError> {
-        let mut newest = Self { span: span.clone(), ..Self::default() };
+        let mut newest = Self::default();
         read::each(log, span, &mut |step| {
             match step {
                 Step::Record(partition, record) => newest.note(&partition, &record),

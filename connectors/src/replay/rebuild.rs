@@ -1,0 +1,116 @@
+//! Fills a new place beside the live one and swaps the two, while the connector goes on.
+//!
+//! ```text
+//!  begin ► fill: all that the topics hold ► fill: what came meanwhile, until that is little ► hold ► fill: to the end of the log ► swap ► finish
+//! ```
+//! While the live place is held nothing is written into it, so all that it holds was in the log before, and is in the new place before the two are swapped. What
+//! the connector could not write meanwhile it tries again, and that goes into the new place. Documents that are there already are refused as repeated: nothing is lost, and nothing doubles.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::give::{Giver, Taker};
+use super::newest::Newest;
+use super::span::Span;
+use super::{ReplayError, Source, Summary, Watch};
+use crate::batch::Batch;
+use crate::runtime::ConnectorConfig;
+use crate::runtime::backoff::Backoff;
+use crate::sink::{Rebuild, SinkConnector, SinkError};
+
+/// So many offsets take less than a second: little enough to hold the connector for them.
+const LITTLE: u64 = 5_000;
+/// Where more keeps coming than can be given, the connector has to be held for more.
+const ROUNDS: usize = 20;
+
+/// The new place.
+struct New<'a>(&'a mut dyn Rebuild);
+
+#[async_trait]
+impl Taker for New<'_> {
+    async fn take(&mut self, batch: &Batch) -> Result<u64, SinkError> {
+        self.0.fill(batch).await
+    }
+}
+
+/// Rebuilds the store of `sink`, which was never opened, beside its connector. Returns what was done, and the names of old places that somebody
+/// still reads.
+///
+/// # Errors
+/// [`ReplayError`]. The live place is then as it was; what was made beside it is removed when the rebuild is run again.
+pub async fn rebuild(
+    source: &Source,
+    config: &ConnectorConfig,
+    keep_old: bool,
+    sink: &mut dyn SinkConnector,
+    watch: Watch<'_>,
+) -> Result<(Summary, Vec<String>), ReplayError> {
+    let began = Instant::now();
+    let mut types = config.record_types(sink.supports()).map_err(|error| SinkError::fatal("read the options", error))?;
+    let cannot = || ReplayError::NoRebuild { connector: config.name.clone(), class: config.class.clone() };
+    let new = sink.rebuild().ok_or_else(cannot)?;
+    types.retain(|ty| new.types().contains(ty));
+    if types.is_empty() {
+        return Err(cannot());
+    }
+    let wait = Waiting { source, config };
+    wait.for_store(async || new.begin(&types).await).await?;
+    let log = &*source.log;
+    let span = Span::all(log, &source.topics, &types)?;
+    let (half, mut giver) = (span.offsets(), Giver::new(source, config));
+    let newest = Arc::new(Newest::read(log, &span, &mut |passed| watch(passed, 2 * half))?);
+    let mut behind = newest.after.clone();
+    // A place that is new has nothing to delete.
+    let which = Box::new(move |partition: &_, record: &sightline_log::Record| record.value.is_some() && newest.is_last(partition, record));
+    giver.give(&span, which, &mut New(new), &mut |passed| watch(half + passed, 2 * half)).await?;
+    for _ in 0..ROUNDS {
+        let count = behind.offsets();
+        giver.give(&behind, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
+        behind = behind.after(log)?;
+        if count <= LITTLE {
+            break;
+        }
+    }
+    let swapped = async {
+        wait.for_store(async || new.hold().await).await?;
+        giver.give(&behind, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
+        giver.give(&behind.after(log)?, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
+        wait.for_store(async || new.swap(keep_old).await).await
+    }
+    .await;
+    if let Err(error) = swapped {
+        // When this fails too, the next `begin` does it; until then the connector waits.
+        wait.for_store(async || new.release().await).await?;
+        return Err(error);
+    }
+    let left = wait.for_store(async || new.finish(source.patience).await).await?;
+    let mut summary = giver.summary;
+    summary.took = began.elapsed();
+    Ok((summary, left))
+}
+
+/// Tries again while the store is away.
+struct Waiting<'a> {
+    source: &'a Source,
+    config: &'a ConnectorConfig,
+}
+
+impl Waiting<'_> {
+    async fn for_store<T>(&self, mut work: impl AsyncFnMut() -> Result<T, SinkError>) -> Result<T, ReplayError> {
+        let (began, mut backoff) = (Instant::now(), Backoff::new(&self.config.backoff));
+        loop {
+            match work().await {
+                Ok(done) => return Ok(done),
+                Err(error) if !error.is_retriable() => return Err(error.into()),
+                Err(error) if began.elapsed() > self.source.patience => {
+                    return Err(ReplayError::Away { patience: self.source.patience, last: error.to_string() });
+                }
+                Err(error) => {
+                    tracing::warn!(connector = self.config.name, %error, "will try again");
+                    tokio::time::sleep(backoff.delay().min(Duration::from_secs(5))).await;
+                }
+            }
+        }
+    }
+}
