@@ -19,10 +19,8 @@ use crate::runtime::ConnectorConfig;
 use crate::runtime::backoff::Backoff;
 use crate::sink::{Rebuild, SinkConnector, SinkError};
 
-/// So many offsets take less than a second: little enough to hold the connector for them.
+/// So many offsets take less than a second: little enough to hold the connector for them. Where more keeps coming than can be given, it is held for more.
 const LITTLE: u64 = 5_000;
-/// Where more keeps coming than can be given, the connector has to be held for more.
-const ROUNDS: usize = 20;
 
 /// The new place.
 struct New<'a>(&'a mut dyn Rebuild);
@@ -60,22 +58,24 @@ pub async fn rebuild(
     let span = Span::all(log, &source.topics, &types)?;
     let (half, mut giver) = (span.offsets(), Giver::new(source, config));
     let newest = Arc::new(Newest::read(log, &span, &mut |passed| watch(passed, 2 * half))?);
-    let mut behind = newest.after.clone();
+    let mut given = newest.after.clone();
     // A place that is new has nothing to delete.
     let which = Box::new(move |partition: &_, record: &sightline_log::Record| record.value.is_some() && newest.is_last(partition, record));
     giver.give(&span, which, &mut New(new), &mut |passed| watch(half + passed, 2 * half)).await?;
-    for _ in 0..ROUNDS {
+    giver.give(&given, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
+    let mut before = u64::MAX;
+    loop {
+        let behind = given.after(log)?;
         let count = behind.offsets();
-        giver.give(&behind, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
-        behind = behind.after(log)?;
-        if count <= LITTLE {
+        if count <= LITTLE || count >= before {
             break;
         }
+        giver.give(&behind, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
+        (given, before) = (behind, count);
     }
     let swapped = async {
         wait.for_store(async || new.hold().await).await?;
-        giver.give(&behind, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
-        giver.give(&behind.after(log)?, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
+        giver.give(&given.after(log)?, Box::new(|_, _| true), &mut New(new), &mut |_| {}).await?;
         wait.for_store(async || new.swap(keep_old).await).await
     }
     .await;

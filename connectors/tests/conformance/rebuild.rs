@@ -102,7 +102,7 @@ async fn new_indices_swap_in_while_searches_and_ingestion_go_on() {
                 source.write(&(0..20).map(|n| new(epoch * 100 + n)).chain((600..620).map(changed)).collect::<Vec<_>>(), epoch, true);
                 source.write(&[relation(&format!("relationship--{epoch}"), "uses")], epoch, true);
                 epoch += 1;
-                std::thread::sleep(Duration::from_millis(5));
+                std::thread::sleep(Duration::from_millis(50));
             }
             epoch
         })
@@ -146,6 +146,7 @@ async fn a_rebuild_that_was_cut_off_anywhere_is_done_right_the_next_time() {
         }
         if steps >= 4 {
             new.fill(&batch(entities(200), 1, 1)).await.unwrap();
+            new.fill(&batch(vec![entity(INDICATOR, &format!("after {}", steps - 1))], steps, 1)).await.unwrap();
             new.swap(false).await.unwrap();
         }
         if steps >= 5 {

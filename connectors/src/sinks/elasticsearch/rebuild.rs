@@ -120,18 +120,21 @@ impl Rebuild for ElasticsearchSink {
         let (client, began) = (self.client()?, Instant::now());
         let mut left = Vec::new();
         for place in &self.places {
-            let old = leads_to(&client, &old_of(&place.alias)).await?;
-            for index in old {
-                let mut quiet = false;
-                while !quiet && began.elapsed() < patience.max(2 * GRACE) {
-                    tokio::time::sleep(GRACE).await;
-                    quiet = !is_searched(&client, &index).await?;
-                }
-                if quiet {
-                    drop_index(&client, &index).await?;
+            left.extend(leads_to(&client, &old_of(&place.alias)).await?);
+        }
+        loop {
+            tokio::time::sleep(GRACE.min(patience)).await;
+            let mut searched = Vec::new();
+            for index in left {
+                if is_searched(&client, &index).await? {
+                    searched.push(index);
                 } else {
-                    left.push(index);
+                    drop_index(&client, &index).await?;
                 }
+            }
+            left = searched;
+            if left.is_empty() || began.elapsed() >= patience {
+                break;
             }
         }
         Ok(left)
