@@ -47,7 +47,7 @@ fn rows_or(address: &str, more: &[&str]) -> String {
 
 /// Says where two stores differ, in few words.
 fn assert_same(old: &str, new: &str, store: &str) {
-    assert!(old.lines().count() > 500, "{store} holds something: {} rows", old.lines().count());
+    assert!(old.lines().count() > 300, "{store} holds something: {} rows", old.lines().count());
     let (left, right): (BTreeSet<&str>, BTreeSet<&str>) = (old.lines().collect(), new.lines().collect());
     let only = |a: &BTreeSet<&str>, b: &BTreeSet<&str>| a.difference(b).take(3).map(ToString::to_string).collect::<Vec<_>>();
     assert!(left == right, "{store}: only the old one holds {:?}, only the new one {:?}", only(&left, &right), only(&right, &left));
@@ -55,8 +55,11 @@ fn assert_same(old: &str, new: &str, store: &str) {
 }
 
 fn verified(cell: &Cell, sink: Option<&str>) {
-    let done = cell.verify(sink, &[]);
-    assert!(done.status.success(), "{}", text(&done));
+    // An index that is being made answers 503 for a moment.
+    cell::eventually(|| {
+        let done = cell.verify(sink, &[]);
+        if done.status.success() { Ok(()) } else { Err(text(&done)) }
+    });
 }
 
 fn variable(name: &str) -> String {
@@ -68,7 +71,11 @@ fn ingest(cell: &Cell) {
     cell.process(&[demo("apt1.json"), demo("poisonivy.json"), demo("tweetfeed-today.csv")], &[]);
     cell.process(&[demo("poisonivy.json")], &["--feed", "another"]);
     cell.await_packages(4);
-    cell.process(&[demo("staged.ndjson")], &[]);
+    cell.process(&[demo("staged.ndjson"), demo("cloudtrail.ndjson")], &[]);
+    cell::eventually(|| match cell.tap("events").len() {
+        43 => Ok(()),
+        events => Err(format!("{events} of 43 events")),
+    });
     for feed in ["poisonivy", "tweetfeed-today"] {
         assert!(cell.command("feed").args(["remove", feed]).status().unwrap().success());
     }
@@ -242,10 +249,14 @@ fn keys<'a>(records: impl Iterator<Item = &'a Record>) -> BTreeSet<String> {
 
 /// The keys of the entities in PostgreSQL.
 fn entities(address: &str) -> BTreeSet<String> {
+    keys_in(address, "entity")
+}
+
+fn keys_in(address: &str, table: &str) -> BTreeSet<String> {
     let parse = |line: &str| -> serde_json::Value { serde_json::from_str(line).unwrap() };
     let rows = rows(address);
-    let entities = rows.lines().map(parse).filter(|row| row[0] == "entity");
-    entities.map(|row| format!("{}:{}", row[1]["tenant"].as_str().unwrap(), row[1]["id"].as_str().unwrap())).collect()
+    let rows = rows.lines().map(parse).filter(|row| row[0] == table);
+    rows.map(|row| format!("{}:{}", row[1]["tenant"].as_str().unwrap(), row[1]["id"].as_str().unwrap())).collect()
 }
 
 #[test]
@@ -301,8 +312,12 @@ fn a_truncated_store_is_restored_by_time_by_offset_and_from_the_start_and_what_e
     let within = mine.iter().filter(|record| (from..to).contains(&record.offset) && !newer.contains(&record.key)).copied();
     assert_eq!(entities(address), keys(within));
 
-    // The other way round it is refused, and says what to do.
-    let partition = TopicPartition::new(topic.as_str(), 1);
+    // What has expired is refused, with what to do. (Kafka trims no topic that is only compacted.)
+    let topic = format!("{}.out.events", cell.name);
+    let all = records(&log, &topic);
+    let number = all[0].partition;
+    let from = all.iter().filter(|record| record.partition == number).nth(2).unwrap().offset;
+    let partition = TopicPartition::new(topic.as_str(), number);
     log.trim(&partition, from).unwrap();
     let refused = |arguments: &[&str], words: &[&str]| {
         let done = replay(&cell, &[&["--sink", "pg"], arguments].concat());
@@ -311,20 +326,20 @@ fn a_truncated_store_is_restored_by_time_by_offset_and_from_the_start_and_what_e
         assert!(words.iter().all(|word| error.contains(word)) && error.trim_end().lines().count() == 1, "{error}");
     };
     let expired = format!("offset {} of {partition} has expired: the earliest that the log still holds is {}", from.0 - 1, from.0);
-    let before = format!("1:{}", from.0 - 1);
-    refused(&["--topic", "entities", "--from-offset", &before], &[&expired, &format!("--from-offset 1:{}", from.0), "--earliest"]);
-    refused(
-        &["--topic", "entities", "--from-time", "2020-01-01T00:00:00Z"],
-        &[&format!("what {partition} held at 2020-01-01T00:00:00Z has expired")],
-    );
+    let before = format!("{number}:{}", from.0 - 1);
+    refused(&["--topic", "events", "--from-offset", &before], &[&expired, &format!("--from-offset {number}:{}", from.0), "--earliest"]);
+    let time = "2020-01-01T00:00:00Z";
+    refused(&["--topic", "events", "--from-time", time], &[&format!("what {partition} held at {time} has expired"), "--earliest"]);
     refused(&["--topic", "alarms", "--earliest"], &["alarms is no topic of connector pg; it has: entities, "]);
     refused(&["--topic", "entities", "--from-offset", "9:0"], &["has no partition 9: its partitions are 0 to 1"]);
     let done = cell.command("replay").args(["--sink", "nobody", "--earliest"]).output().unwrap();
     assert!(text(&done).contains("there is no connector nobody; the configuration has: pg, neo"), "{}", text(&done));
     lose(address);
     assert!(replay(&cell, &["--sink", "pg", "--earliest"]).status.success());
-    assert_eq!(entities(address), keys(records(&log, &topic).iter()), "--earliest gives what there is");
-    assert_eq!(records(&log, &topic).iter().filter(|record| record.offset < from && record.partition == 1).count(), 0);
+    let left = records(&log, &topic);
+    assert_eq!(left.len(), all.len() - 2);
+    assert_eq!(keys_in(address, "event"), keys(left.iter()), "--earliest gives what there is");
+    verified(&cell, Some("pg"));
     service.terminate();
 }
 

@@ -9,6 +9,7 @@ use sightline_schemas::avro::{Decoder, RecordType};
 use sightline_schemas::registry::SchemaRegistry;
 use tokio::sync::mpsc;
 
+use super::patience::Patience;
 use super::read::{self, Step};
 use super::span::Span;
 use super::{ReplayError, Source, Summary};
@@ -103,21 +104,19 @@ impl<'a> Giver<'a> {
     }
 
     async fn write(&mut self, records: Vec<SinkRecord>, taker: &mut dyn Taker) -> Result<(), ReplayError> {
-        let mut backoff = Backoff::new(&self.config.backoff);
-        let mut since: Option<Instant> = None;
+        let patience = Patience { source: self.source, config: self.config };
         let mut parts = vec![records];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
             let mut batch = Batch { records: part, next: Vec::new() };
-            match taker.take(&batch).await {
+            match patience.for_store(async || taker.take(&batch).await).await {
                 Ok(written) => {
-                    since = None;
                     self.summary.written += written;
                     self.summary.held += (batch.records.len() as u64).saturating_sub(written);
                 }
-                Err(SinkError::Refused(refused)) => {
+                Err(ReplayError::Sink(SinkError::Refused(refused))) => {
                     let (before, bad) = (batch.records.len(), refused.iter().map(|refused| refused.at).collect::<HashSet<_>>());
                     let mut at = 0..;
                     batch.records.retain(|_| at.next().is_none_or(|at| !bad.contains(&at)));
@@ -127,7 +126,7 @@ impl<'a> Giver<'a> {
                     self.summary.refused += (before - batch.records.len()) as u64;
                     parts.push(batch.records);
                 }
-                Err(SinkError::Data { reason, message }) => match batch.records.len() {
+                Err(ReplayError::Sink(SinkError::Data { reason, message })) => match batch.records.len() {
                     1 => {
                         tracing::warn!(connector = self.config.name, key = batch.records[0].key(), reason, message, "refused");
                         self.summary.refused += 1;
@@ -137,17 +136,7 @@ impl<'a> Giver<'a> {
                         parts.push(batch.records);
                     }
                 },
-                Err(error @ SinkError::Retriable { .. }) => {
-                    let patience = self.source.patience;
-                    if since.get_or_insert_with(Instant::now).elapsed() > patience {
-                        return Err(ReplayError::Away { patience, last: error.to_string() });
-                    }
-                    let delay = backoff.delay();
-                    tracing::warn!(connector = self.config.name, %error, delay_ms = delay.as_millis() as u64, "will try again");
-                    tokio::time::sleep(delay).await;
-                    parts.push(batch.records);
-                }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(())

@@ -9,6 +9,7 @@
 mod error;
 mod give;
 mod newest;
+mod patience;
 mod read;
 pub mod rebuild;
 mod span;
@@ -29,6 +30,7 @@ use crate::runtime::ConnectorConfig;
 use crate::sink::SinkConnector;
 use give::{Giver, Live};
 use newest::Newest;
+use patience::Patience;
 
 /// What a replay works with.
 pub struct Source {
@@ -89,7 +91,7 @@ pub async fn replay(
     watch: Watch<'_>,
 ) -> Result<Summary, ReplayError> {
     let began = Instant::now();
-    let positions = sink.positions().await?;
+    let positions = Patience { source, config }.for_store(async || sink.positions().await).await?;
     if positions.is_empty() {
         return Err(ReplayError::NeverRan { connector: config.name.clone() });
     }

@@ -6,17 +6,17 @@
 //! While the live place is held nothing is written into it, so all that it holds was in the log before, and is in the new place before the two are swapped. What
 //! the connector could not write meanwhile it tries again, and that goes into the new place. Documents that are there already are refused as repeated: nothing is lost, and nothing doubles.
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 
 use super::give::{Giver, Taker};
 use super::newest::Newest;
+use super::patience::Patience;
 use super::span::Span;
 use super::{ReplayError, Source, Summary, Watch};
 use crate::batch::Batch;
 use crate::runtime::ConnectorConfig;
-use crate::runtime::backoff::Backoff;
 use crate::sink::{Rebuild, SinkConnector, SinkError};
 
 /// So many offsets take less than a second: little enough to hold the connector for them. Where more keeps coming than can be given, it is held for more.
@@ -52,7 +52,7 @@ pub async fn rebuild(
     if types.is_empty() {
         return Err(cannot());
     }
-    let wait = Waiting { source, config };
+    let wait = Patience { source, config };
     wait.for_store(async || new.begin(&types).await).await?;
     let log = &*source.log;
     let span = Span::all(log, &source.topics, &types)?;
@@ -88,29 +88,4 @@ pub async fn rebuild(
     let mut summary = giver.summary;
     summary.took = began.elapsed();
     Ok((summary, left))
-}
-
-/// Tries again while the store is away.
-struct Waiting<'a> {
-    source: &'a Source,
-    config: &'a ConnectorConfig,
-}
-
-impl Waiting<'_> {
-    async fn for_store<T>(&self, mut work: impl AsyncFnMut() -> Result<T, SinkError>) -> Result<T, ReplayError> {
-        let (began, mut backoff) = (Instant::now(), Backoff::new(&self.config.backoff));
-        loop {
-            match work().await {
-                Ok(done) => return Ok(done),
-                Err(error) if !error.is_retriable() => return Err(error.into()),
-                Err(error) if began.elapsed() > self.source.patience => {
-                    return Err(ReplayError::Away { patience: self.source.patience, last: error.to_string() });
-                }
-                Err(error) => {
-                    tracing::warn!(connector = self.config.name, %error, "will try again");
-                    tokio::time::sleep(backoff.delay().min(Duration::from_secs(5))).await;
-                }
-            }
-        }
-    }
 }
