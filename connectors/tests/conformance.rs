@@ -37,6 +37,7 @@ macro_rules! conforms {
             conforms!(@in pipeline, $store:
                 what_the_topics_say_is_what_the_store_holds,
                 a_restart_goes_on_where_the_store_is,
+                a_position_that_has_expired_is_no_silent_gap,
                 bad_records_are_dead_lettered_and_the_rest_is_stored,
                 a_store_that_was_away_catches_up_alone,
                 verify_names_what_is_missing_extra_and_different,

@@ -162,6 +162,29 @@ pub async fn a_restart_goes_on_where_the_store_is(store: &Store) {
     assert!(source.verify(&config).await.is_equal());
 }
 
+pub async fn a_position_that_has_expired_is_no_silent_gap(store: &Store) {
+    let (source, mut config) = (Source::new(), quick(store));
+    source.write(&entities(20), 1, true);
+    let connectors = source.start(vec![config.clone()]);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    stop(connectors).await;
+    let more: Vec<_> = (20..60).map(|n| entity(&format!("malware--{n:08x}-1111-4111-8111-111111111111"), "late")).collect();
+    source.write(&more, 2, true);
+    for (number, end) in source.ends(RecordType::Entity) {
+        source.log.trim(&TopicPartition::new(RecordType::Entity.topic(&source.topics), number), Offset(end.0 - 2)).unwrap();
+    }
+    let connectors = source.start(vec![config.clone()]);
+    let refused = connectors.caught_up(PATIENCE).await.unwrap_err().to_string();
+    assert!(refused.contains("holds nothing before") && refused.contains("give the connector another name"), "{refused}");
+    drop(connectors);
+    config.name = "another".into();
+    let connectors = source.start(vec![config.clone()]);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let report = source.verify(&config).await;
+    assert!(report.is_equal() && report.types[&RecordType::Entity].equal == 4, "{report:?}");
+    stop(connectors).await;
+}
+
 pub async fn bad_records_are_dead_lettered_and_the_rest_is_stored(store: &Store) {
     let (source, config) = (Source::new(), quick(store));
     let good = entities(50);
