@@ -8,6 +8,7 @@ mod dump;
 mod feed;
 mod intake;
 mod process;
+mod replay;
 mod run;
 mod service;
 mod shadow;
@@ -55,8 +56,8 @@ enum Command {
     ValidateConfig(validate_config::Args),
     /// Compares each store with the output topics.
     Verify(verify::Args),
-    /// What another configuration would change.
-    Replay(shadow::Args),
+    /// Gives records of the output topics to a store again, or shows what another configuration would change.
+    Replay(replay::Args),
     /// Dead letters.
     Dlq(dlq::Args),
     /// The decoded records of a topic.
@@ -92,7 +93,7 @@ fn main() -> ExitCode {
         Command::Process(args) => process::process(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
-        Command::Replay(args) => shadow::shadow(&args, environment),
+        Command::Replay(args) => replay::replay(&args, environment),
         Command::Dlq(args) => dlq::dlq(&args, environment),
         Command::Tap(args) => tap::tap(&args, environment),
         Command::Feed(args) => feed::feed(&args, environment),
