@@ -1,4 +1,5 @@
 //! The command line: one file a command.
+mod adopt;
 mod allocator;
 mod config;
 mod demo;
@@ -8,6 +9,7 @@ mod dump;
 mod feed;
 mod intake;
 mod process;
+mod rebuild;
 mod run;
 mod service;
 mod shadow;
@@ -57,6 +59,8 @@ enum Command {
     Verify(verify::Args),
     /// What another configuration would change.
     Replay(shadow::Args),
+    /// The dataflow's state.
+    Topology(rebuild::Args),
     /// Dead letters.
     Dlq(dlq::Args),
     /// The decoded records of a topic.
@@ -89,6 +93,7 @@ fn main() -> ExitCode {
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
         Command::Replay(args) => shadow::shadow(&args, environment),
+        Command::Topology(args) => rebuild::topology(&args, environment),
         Command::Dlq(args) => dlq::dlq(&args, environment),
         Command::Tap(args) => tap::tap(&args, environment),
         Command::Feed(args) => feed::feed(&args, environment),

@@ -11,6 +11,7 @@ pub mod guard;
 pub mod intel;
 pub mod lane;
 pub mod output;
+pub mod rebuild;
 pub mod recovery;
 pub mod runtime;
 pub mod settings;

@@ -46,7 +46,8 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// The journal begins after the newest usable snapshot.
     #[error(
-        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or ingest again into a new cell", first.0
+        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or make the state again with \
+         `sightline topology rebuild`", first.0
     )]
     Gap {
         /// State directory.
@@ -103,7 +104,7 @@ pub struct Recovered {
 }
 
 /// What a state depends on beside its input. Bounds are part of it: other bounds, other dead letters.
-fn fingerprint(settings: &TopologySettings) -> String {
+pub(crate) fn fingerprint(settings: &TopologySettings) -> String {
     let state = serde_json::json!({ "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits });
     let hash = blake3::hash(state.to_string().as_bytes()).to_hex();
     format!("{}-{}", env!("CARGO_PKG_VERSION"), &hash[..16])

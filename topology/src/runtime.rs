@@ -64,7 +64,12 @@ pub enum InputMode {
     /// When all that was in the inputs at the start is processed: the last epoch says that no more will come.
     Drain,
     /// At the end of the journal: what is there is replayed, and nothing is minted.
-    Replay(Declarations),
+    Replay {
+        /// What counts as declared.
+        declarations: Declarations,
+        /// A snapshot is taken of the last epoch.
+        snapshot: bool,
+    },
 }
 
 /// Why an engine could not start, or stopped.
@@ -357,16 +362,19 @@ impl Source {
 
     fn replay_and_mint(&mut self) -> Result<(), EngineError> {
         let mut pace = Pace::new(Duration::from_millis(self.settings.snapshots.interval_ms));
-        for entry in std::mem::take(&mut self.entries) {
+        let entries = std::mem::take(&mut self.entries);
+        let last = entries.last().map(|entry| entry.epoch);
+        for entry in entries {
             let mut records = self.former.replay(&entry)?;
-            if let InputMode::Replay(declarations) = &self.input {
+            if let InputMode::Replay { declarations, .. } = &self.input {
                 declarations.apply(&entry, &self.topics, &mut records);
             }
             failpoints::hit(Point::StartReplaying, "");
             if failpoints::without(Control::NoReplay) {
                 continue;
             }
-            let snapshot = pace.is_due(&entry);
+            let demanded = matches!(self.input, InputMode::Replay { snapshot: true, .. }) && Some(entry.epoch) == last;
+            let snapshot = pace.is_due(&entry) || demanded;
             self.feed(&entry, records, snapshot)?;
             if snapshot {
                 self.begin_snapshot(&entry);
@@ -375,7 +383,7 @@ impl Source {
         let targets = match self.input {
             InputMode::Follow => None,
             InputMode::Drain => Some(self.ends()?),
-            InputMode::Replay(_) => return Ok(()),
+            InputMode::Replay { .. } => return Ok(()),
         };
         failpoints::hit(Point::StartMinting, "");
         let mut published_at = Instant::now();

@@ -17,6 +17,7 @@ use sightline_log::{Log, LogError};
 use sightline_schemas::topic::Topics;
 
 pub use committed::Committed;
+pub(crate) use progress::record as progress_record;
 
 use crate::epoch::{Epoch, writer_id};
 use crate::output::Emission;
