@@ -80,7 +80,11 @@ fn main() -> ExitCode {
     // A panic in any thread leaves a state that nobody vouches for: end, restart, replay. Only a parser's becomes a dead letter instead.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
+        // Another process of the cell has ended, and this one does too: nothing that a backtrace would explain.
+        match panic.payload_as_str().filter(|message| message.starts_with("timely communication error")) {
+            Some(message) => eprintln!("sightline: {message}; another process of the cell has ended, start all of them again"),
+            None => report(panic),
+        }
         if !sightline_topology::guard::is_guarded() {
             std::process::abort();
         }

@@ -7,6 +7,7 @@ use sightline_log::Log;
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_schemas::registry::{EmbeddedRegistry, SchemaRegistry};
 use sightline_schemas::topic::Topics;
+use sightline_topology::cluster::ClusterOptions;
 use sightline_topology::runtime::{Engine, EngineOptions, InputMode};
 
 use crate::config::Config;
@@ -72,12 +73,18 @@ impl Servers {
 
     /// Starts the dataflow.
     pub fn start(&self, config: &Config, input: InputMode) -> Result<Engine> {
+        self.start_in(config, None, input)
+    }
+
+    /// Starts this process's part of the dataflow.
+    pub fn start_in(&self, config: &Config, cluster: Option<ClusterOptions>, input: InputMode) -> Result<Engine> {
         Engine::start(EngineOptions {
             log: Arc::clone(&self.log),
             registry: Arc::clone(&self.registry),
             topics: self.topics.clone(),
             settings: config.topology.clone(),
             workers: config.workers,
+            cluster,
             state_dir: config.state_dir.clone(),
             store: state_store::open(config)?,
             input,

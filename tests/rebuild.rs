@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 mod cell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Output;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cell::{Beside, demo};
@@ -14,6 +15,9 @@ use sightline_log::kafka::{Kafka, KafkaOptions};
 use sightline_log::{Log, Offset, TopicPartition};
 
 const STATE: [&str; 4] = ["entities", "observables", "links", "relations"];
+
+/// One test at a time: each runs two cells, and two cores run all of them.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A cell, its name, and how its log is opened by a test.
 struct Made {
@@ -53,25 +57,57 @@ impl Made {
         Self { cell, name, kafka }
     }
 
-    /// Takes in files under a feed, and runs until `packages` were read and a little longer; then ends as told.
+    /// The log, beside the cell.
+    fn log(&self) -> Box<dyn Log> {
+        match &self.kafka {
+            Some(bootstrap) => Box::new(Kafka::new(KafkaOptions { bootstrap: bootstrap.clone(), ..KafkaOptions::default() }).unwrap()),
+            None => Box::new(Embedded::read_only(&self.cell.folder().join("log")).unwrap()),
+        }
+    }
+
+    /// Where the journal ends.
+    fn journal(&self) -> i64 {
+        let partition = TopicPartition::new(format!("{}.sys.epochs", self.name), 0);
+        self.log().range(&partition).map_or(0, |range| range.end.0)
+    }
+
+    /// How many packages were read.
+    fn packages(&self) -> usize {
+        let (log, mut keys) = (self.log(), BTreeSet::new());
+        for number in 0..2 {
+            let partition = TopicPartition::new(format!("{}.out.packages", self.name), number);
+            let range = log.range(&partition).unwrap();
+            let mut reader = log.reader(&[(partition, range.start)]).unwrap();
+            let mut records = Vec::new();
+            while reader.positions()[0].1 < range.end {
+                reader.poll(&mut records, 100, Duration::from_millis(100)).unwrap();
+            }
+            keys.extend(records.into_iter().map(|record| record.key));
+        }
+        keys.len()
+    }
+
+    /// Takes in files under a feed, and runs until `packages` were read and some epochs longer; then ends as told.
     fn take_in(&self, files: &[&str], more: &[&str], packages: usize, kill: bool) {
         let paths: Vec<_> = files.iter().map(|name| demo(name)).collect();
         if !paths.is_empty() {
             self.cell.process(&paths, more);
         }
+        let began = self.journal();
         let service = self.cell.run(2);
-        if self.kafka.is_some() {
-            self.cell.await_packages(packages);
-            std::thread::sleep(Duration::from_secs(2));
-        } else {
-            std::thread::sleep(Duration::from_secs(5));
-        }
+        let reached =
+            |what: &str, found: i64, wanted: i64| if found >= wanted { Ok(()) } else { Err(format!("{found} of {wanted} {what}")) };
+        cell::eventually(|| reached("offsets of the journal", self.journal(), began + 3));
+        cell::eventually(|| reached("packages", self.packages() as i64, packages as i64));
+        // The grace of references ends, and a snapshot is taken.
+        let began = self.journal();
+        cell::eventually(|| reached("offsets of the journal", self.journal(), began + 5));
         if kill {
             service.kill()
         } else {
             service.terminate()
         }
-        assert_eq!(self.cell.tap("packages").len(), packages);
+        assert_eq!(self.packages(), packages);
     }
 
     /// The last value of each key.
@@ -122,7 +158,7 @@ impl Made {
     /// Lets all records of intelligence but those of the last packages expire.
     fn expire(&self) {
         let log: Box<dyn Log> = match &self.kafka {
-            Some(bootstrap) => Box::new(Kafka::new(KafkaOptions { bootstrap: bootstrap.clone(), ..KafkaOptions::default() }).unwrap()),
+            Some(_) => self.log(),
             None => Box::new(Embedded::open(&self.cell.folder().join("log"), EmbeddedOptions::default()).unwrap()),
         };
         for number in 0..2 {
@@ -150,6 +186,7 @@ fn assert_verified(made: &Made) {
 
 /// All inputs are still there: the state is made again exactly, runner-ups and all.
 fn assert_exact_from_inputs(made: &Made, undisturbed: &Made) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for (cell, dies) in [(made, true), (undisturbed, false)] {
         cell.take_in(&["apt1.json", "poisonivy.json"], &["--feed", "a"], 2, false);
         cell.take_in(&["poisonivy.json", "ics-attack-16.1.json.gz"], &["--feed", "b"], 4, false);
@@ -178,6 +215,7 @@ fn assert_exact_from_inputs(made: &Made, undisturbed: &Made) {
 
 /// Packages have expired: they are taken from the rows of the topics.
 fn assert_from_rows(made: &Made, undisturbed: &Made) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for (cell, dies) in [(made, true), (undisturbed, false)] {
         cell.take_in(&["poisonivy.json", "tweetfeed-today.csv"], &["--feed", "a"], 2, false);
         cell.take_in(&["poisonivy.json", "ics-attack-16.1.json.gz"], &["--feed", "b"], 4, false);

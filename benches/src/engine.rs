@@ -64,6 +64,7 @@ impl Cell {
             registry: Arc::new(EmbeddedRegistry),
             topics: self.topics.clone(),
             settings: TopologySettings::default(),
+            cluster: None,
             workers,
             state_dir: self.folder.join("state"),
             store: None,

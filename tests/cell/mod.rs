@@ -276,6 +276,17 @@ fn view_of_packages(folder: &Path) -> usize {
     tap(folder, "packages").into_iter().map(|record| record.key).collect::<std::collections::BTreeSet<_>>().len()
 }
 
+/// One record an epoch and key, epochs in order, and no record that says what the one before it said: a doubled output breaks one of them.
+pub fn assert_nothing_doubled(topic: &str, records: &[Tapped]) {
+    let mut last: BTreeMap<&str, &Tapped> = BTreeMap::new();
+    for record in records {
+        if let Some(before) = last.insert(&record.key, record) {
+            assert!(before.epoch < record.epoch, "{topic} {}: epoch {} after {}", record.key, record.epoch, before.epoch);
+            assert!(before.value != record.value, "{topic} {}: epochs {} and {} say the same", record.key, before.epoch, record.epoch);
+        }
+    }
+}
+
 /// Tries until it succeeds, or fails with the last word of it.
 pub fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
     let started = Instant::now();

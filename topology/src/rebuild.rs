@@ -16,8 +16,9 @@ use sightline_log::{CleanUp, Headers, Log, LogError, LogReader, NewRecord, Offse
 use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
 
+use crate::cluster::Place;
 use crate::epoch::{Epoch, EpochRange, Journal, JournalEntry};
-use crate::lane::Lanes;
+use crate::lane::{self, Fenced};
 use crate::recovery::fingerprint;
 use crate::settings::TopologySettings;
 use crate::shadow::{Declarations, Replay, ShadowError};
@@ -172,9 +173,8 @@ impl Cell {
     /// The journal, and what every lane has committed. Whoever wrote them is fenced.
     fn committed(&self) -> Result<(Vec<JournalEntry>, Epoch), LogError> {
         let mut journal = Journal::take_over(&*self.log, &self.topics)?;
-        let lanes = Lanes::open(&*self.log, &self.topics, &self.settings.lanes, self.settings.flow.window_epochs)?;
-        let gate = lanes.committed().min();
-        lanes.close()?;
+        let _fenced = Fenced::take_over(&*self.log, &self.topics, &self.settings.lanes, Place::alone(self.workers))?;
+        let gate = lane::gates(&*self.log, &self.topics, &self.settings.lanes)?.into_iter().min().unwrap_or_default();
         Ok((journal.read(&*self.log)?, gate))
     }
 

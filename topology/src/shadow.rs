@@ -180,6 +180,7 @@ impl Replay<'_> {
             topics: self.topics,
             settings,
             workers: self.workers,
+            cluster: None,
             state_dir: self.directory.to_owned(),
             store: None,
             input: InputMode::Replay { declarations: self.declarations, snapshot: self.resume.is_some() },

@@ -190,7 +190,7 @@ mod tests {
         assert!(kept.is_empty());
         let first = packed(1, taken);
         let (kept, taken) = plan(std::slice::from_ref(&first), &files(130, "a-2.seg"));
-        assert_eq!(kept, [first.clone()]);
+        assert_eq!(kept, std::slice::from_ref(&first));
         assert_eq!(taken, [("a-2.seg".into(), 0, 10), ("docs-001.log".into(), 100, 30)]);
         let (kept, taken) = plan(&[first.clone(), packed(2, taken)], &files(160, "a-3.seg"));
         assert_eq!(kept, [first], "the second was no larger than what is new");

@@ -26,6 +26,7 @@ use super::segment::{self, Entries, SegmentError, SegmentMeta};
 use super::store::StateStore;
 use super::table::{KeyedTable, Routed};
 use super::upload::{UploadHandle, Uploads};
+use crate::cluster::control::{Part, Peer, ToLeader};
 use crate::epoch::{Epoch, trim};
 use crate::lane::Committed;
 
@@ -48,6 +49,7 @@ enum Message {
     Vnode { meta: SegmentMeta, entries: Entries },
     TableDone { epoch: Epoch, failed: bool },
     DocumentsDone { epoch: Epoch, marks: Option<Vec<Mark>> },
+    Part(Part),
 }
 
 /// Topic, partition, offset.
@@ -101,6 +103,11 @@ impl SnapshotSender {
         self.send(Message::DocumentsDone { epoch, marks: None });
     }
 
+    /// What another process of the cell has written.
+    pub fn part(&self, part: Part) {
+        self.send(Message::Part(part));
+    }
+
     fn send(&self, message: Message) {
         // The thread outlives all senders but on a panic, which ends the process anyway.
         let _ = self.sender.send(message);
@@ -115,14 +122,24 @@ pub struct SnapshotOptions {
     pub fingerprint: String,
     /// How many tables each worker reports.
     pub tables: usize,
-    /// How many workers report their tables and documents.
+    /// How many workers of this process report their tables and documents.
     pub workers: usize,
     /// The manifest that the state was restored from.
     pub restored: Option<Manifest>,
     /// What lanes have committed.
     pub committed: Arc<Committed>,
+    /// Who writes the manifest.
+    pub role: Role,
     /// Where manifests and their files are copied to.
     pub store: Option<Arc<dyn StateStore>>,
+}
+
+/// What a process does with the snapshots of its workers.
+pub enum Role {
+    /// It writes manifests, of its own part and those of so many others.
+    Leads(usize),
+    /// It tells the process that does.
+    Follows(Peer),
 }
 
 /// The running thread.
@@ -143,14 +160,19 @@ pub struct SnapshotReceiver {
 }
 
 impl Snapshots {
-    /// Removes from the directory what the run does not go on from, and starts the thread.
+    /// Starts the thread. Where manifests are written, what the run does not go on from is removed from the directory first.
     ///
     /// # Errors
     /// When the directory cannot be cleaned, or the system has no more threads.
     pub fn start(receiver: SnapshotReceiver, options: SnapshotOptions) -> std::io::Result<Self> {
-        manifest::adopt(&options.directory, options.restored.as_ref().map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
-        let restored = options.restored.iter().flat_map(|manifest| &manifest.segments);
-        let segments = restored.map(|meta| ((meta.table, meta.vnode), meta.clone())).collect();
+        let segments = match options.role {
+            Role::Leads(_) => {
+                let restored = options.restored.as_ref();
+                manifest::adopt(&options.directory, restored.map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
+                restored.iter().flat_map(|manifest| &manifest.segments).map(|meta| ((meta.table, meta.vnode), meta.clone())).collect()
+            }
+            Role::Follows(_) => BTreeMap::new(),
+        };
         let synced_documents =
             options.restored.iter().flat_map(|manifest| &manifest.documents).map(|mark| (mark.vnode, mark.len)).collect();
         let start = |store: &Arc<dyn StateStore>| Uploads::start(Arc::clone(store), options.directory.clone(), options.restored.clone());
@@ -189,8 +211,8 @@ struct Writer {
     uploads: Option<UploadHandle>,
     journal: Option<(Arc<dyn Log>, Topics)>,
     open: BTreeMap<Epoch, Open>,
-    /// The newest segment of each place, for the next manifest. It may be of a snapshot that was given up: it still is what the table holds, for
-    /// the place has not changed since, or it would have been written again.
+    /// The newest segment of each place, for the next manifest; where others write it, of those places that this process has written. It may be of a
+    /// snapshot that was given up: it still is what the table holds, for the place has not changed since, or it would have been written again.
     segments: BTreeMap<Place, SegmentMeta>,
     /// Written, and not known to be on the disk.
     unsynced: BTreeSet<SegmentMeta>,
@@ -213,6 +235,7 @@ struct Open {
     begun: Option<(Micros, Vec<Position>)>,
     tables: usize,
     documents: usize,
+    parts: usize,
     marks: Vec<Mark>,
     segments: Vec<SegmentMeta>,
     failed: bool,
@@ -265,6 +288,15 @@ impl Writer {
                 open.marks.extend(marks.into_iter().flatten());
                 epoch
             }
+            Message::Part(Part { epoch, written }) => {
+                let open = self.open.entry(epoch).or_default();
+                open.parts += 1;
+                open.failed |= written.is_none();
+                let (segments, marks) = written.unwrap_or_default();
+                open.segments.extend(segments);
+                open.marks.extend(marks);
+                epoch
+            }
         };
         self.finish(epoch);
     }
@@ -290,7 +322,8 @@ impl Writer {
     /// When all have told: makes the snapshot ready, or gives it up.
     fn finish(&mut self, epoch: Epoch) {
         let (workers, tables) = (self.options.workers, self.options.tables * self.options.workers);
-        let is_complete = |open: &Open| open.begun.is_some() && open.documents == workers && open.tables == tables;
+        let parts = if let Role::Leads(others) = self.options.role { others } else { 0 };
+        let is_complete = |open: &Open| open.begun.is_some() && open.documents == workers && open.tables == tables && open.parts == parts;
         let Some(open) = self.open.get_mut(&epoch).filter(|open| is_complete(open)) else { return };
         let Some((wall, positions)) = open.begun.take() else { return };
         let (marks, failed) = (std::mem::take(&mut open.marks), open.failed);
@@ -301,6 +334,16 @@ impl Writer {
             true => Err("see the errors before".to_owned()),
             false => self.write_late(epoch).and_then(|()| self.sync(epoch, &marks)),
         };
+        if let Role::Follows(leader) = &self.options.role {
+            if let Err(error) = &synced {
+                tracing::error!(%error, epoch = epoch.0, "failed to write this process's part of a snapshot");
+            }
+            let written = synced.ok().map(|()| (self.segments.values().cloned().collect(), marks));
+            self.open.remove(&epoch);
+            // A process that is gone has no use for it, and its end is noticed elsewhere.
+            let _ = leader.send(&ToLeader::Part(Part { epoch, written }));
+            return;
+        }
         match (synced, self.open.get_mut(&epoch)) {
             (Ok(()), Some(open)) => {
                 let mut manifest = Manifest::new(&self.options.fingerprint, epoch, wall, positions);

@@ -43,6 +43,7 @@ impl Run {
             workers: 1,
             restored,
             committed: Arc::clone(&committed),
+            role: Role::Leads(0),
             store: None,
         };
         let thread = Snapshots::start(receiver, options).unwrap();
@@ -267,6 +268,7 @@ fn child(directory: &Path) {
         workers: 1,
         restored,
         committed: Arc::clone(&committed),
+        role: Role::Leads(0),
         store: None,
     };
     let _thread = Snapshots::start(receiver, options).unwrap();
