@@ -1,11 +1,13 @@
 //! The difference of two logs: by topic, the last value of each key in one against the other.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 use sightline_log::{Log, Record};
 use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{Decoder, RecordType};
+use sightline_schemas::registry::SchemaRegistry;
 use sightline_schemas::topic::Topics;
 
 use crate::dump;
@@ -107,14 +109,31 @@ impl Keys {
     }
 }
 
-/// Two logs with the same topics, and how to read them.
+/// A log, and how to read it.
+pub struct Side<'a> {
+    /// Where.
+    pub log: &'a dyn Log,
+    /// With the schemas of its registry.
+    pub decoder: Decoder,
+}
+
+impl<'a> Side<'a> {
+    /// A log with a registry.
+    pub fn new(log: &'a dyn Log, registry: Arc<dyn SchemaRegistry>) -> Self {
+        Self { log, decoder: Decoder::new(registry) }
+    }
+}
+
+/// Two logs with the same topics.
 pub struct Sides<'a> {
     /// The first.
-    pub first: &'a dyn Log,
+    pub first: Side<'a>,
     /// The second.
-    pub second: &'a dyn Log,
+    pub second: Side<'a>,
     /// Their topics.
     pub topics: &'a Topics,
+    /// What the first says of a key in later epochs than this: then the key is not compared.
+    pub until: Option<u64>,
 }
 
 impl Sides<'_> {
@@ -122,11 +141,19 @@ impl Sides<'_> {
     ///
     /// # Errors
     /// When a log or a record cannot be read, or `each` fails.
-    pub fn compare(&self, output: Output, decoder: &mut Decoder, mut each: impl FnMut(&str, Change) -> Result<()>) -> Result<Totals> {
+    pub fn compare(&mut self, output: Output, mut each: impl FnMut(&str, Change) -> Result<()>) -> Result<Totals> {
         let mut totals = Totals::default();
         let mut differ: BTreeMap<String, (Option<Value>, Option<Value>)> = BTreeMap::new();
-        let (first, mut second) = (self.hashes(self.first, output)?, self.hashes(self.second, output)?);
-        for (key, hash) in first {
+        let mut later = HashSet::new();
+        let first = hashes(self.first.log, self.topics, output, |key, record| {
+            let epoch = record.headers.text("epoch").and_then(|epoch| epoch.parse::<u64>().ok());
+            if self.until.is_some_and(|until| epoch > Some(until)) {
+                later.insert(key.to_owned());
+            }
+        })?;
+        let mut second = hashes(self.second.log, self.topics, output, |_, _| {})?;
+        second.retain(|key, _| !later.contains(key));
+        for (key, hash) in first.into_iter().filter(|(key, _)| !later.contains(key)) {
             if second.remove(&key) == Some(hash) {
                 totals.equal += 1;
             } else {
@@ -134,15 +161,15 @@ impl Sides<'_> {
             }
         }
         differ.extend(second.into_keys().map(|key| (key, (None, None))));
-        self.each(self.first, output, |key, record| {
+        records(self.first.log, self.topics, output, |key, record| {
             if let Some((shown, _)) = differ.get_mut(&key) {
-                *shown = Some(output.shown(&record, decoder)?);
+                *shown = Some(output.shown(&record, &mut self.first.decoder)?);
             }
             Ok(())
         })?;
-        self.each(self.second, output, |key, record| {
+        records(self.second.log, self.topics, output, |key, record| {
             if let Some((_, shown)) = differ.get_mut(&key) {
-                *shown = Some(output.shown(&record, decoder)?);
+                *shown = Some(output.shown(&record, &mut self.second.decoder)?);
             }
             Ok(())
         })?;
@@ -163,28 +190,32 @@ impl Sides<'_> {
         }
         Ok(totals)
     }
+}
 
-    fn each(&self, log: &dyn Log, output: Output, mut visit: impl FnMut(String, Record) -> Result<()>) -> Result<()> {
-        let mut keys = Keys::default();
-        dump::each(log, &output.topic(self.topics), |record| visit(keys.of(output, &record), record))
-    }
+fn records(log: &dyn Log, topics: &Topics, output: Output, mut visit: impl FnMut(String, Record) -> Result<()>) -> Result<()> {
+    let mut keys = Keys::default();
+    dump::each(log, &output.topic(topics), |record| visit(keys.of(output, &record), record))
+}
 
-    /// The hash of each key's last value; keys that were deleted are absent.
-    fn hashes(&self, log: &dyn Log, output: Output) -> Result<HashMap<String, ContentHash>> {
-        let mut hashes = HashMap::new();
-        self.each(log, output, |key, record| {
-            match &record.value {
-                // What a dead letter says is in its headers.
-                Some(_) if output == Output::DeadLetters => {
-                    hashes.insert(key, ContentHash::of(dump::dead_letter(&record).to_string().as_bytes()))
-                }
-                Some(value) => hashes.insert(key, ContentHash::of(value)),
-                None => hashes.remove(&key),
-            };
-            Ok(())
-        })?;
-        Ok(hashes)
-    }
+/// Magic byte and number of the schema: they are the registry's, and every build writes one schema.
+const FRAMING: usize = 5;
+
+/// The hash of each key's last value; keys that were deleted are absent.
+fn hashes(log: &dyn Log, topics: &Topics, output: Output, mut seen: impl FnMut(&str, &Record)) -> Result<HashMap<String, ContentHash>> {
+    let mut hashes = HashMap::new();
+    records(log, topics, output, |key, record| {
+        seen(&key, &record);
+        match &record.value {
+            // What a dead letter says is in its headers.
+            Some(_) if output == Output::DeadLetters => {
+                hashes.insert(key, ContentHash::of(dump::dead_letter(&record).to_string().as_bytes()))
+            }
+            Some(value) => hashes.insert(key, ContentHash::of(value.get(FRAMING..).unwrap_or_default())),
+            None => hashes.remove(&key),
+        };
+        Ok(())
+    })?;
+    Ok(hashes)
 }
 
 fn fields(first: &Value, second: &Value) -> BTreeMap<String, (Value, Value)> {

@@ -1,4 +1,5 @@
 //! The command line: one file a command.
+mod adopt;
 mod allocator;
 mod config;
 mod demo;
@@ -8,6 +9,7 @@ mod dump;
 mod feed;
 mod intake;
 mod process;
+mod rebuild;
 mod replay;
 mod run;
 mod service;
@@ -58,6 +60,8 @@ enum Command {
     Verify(verify::Args),
     /// Gives records of the output topics to a store again, or shows what another configuration would change.
     Replay(replay::Args),
+    /// The dataflow's state.
+    Topology(rebuild::Args),
     /// Dead letters.
     Dlq(dlq::Args),
     /// The decoded records of a topic.
@@ -94,6 +98,7 @@ fn main() -> ExitCode {
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
         Command::Replay(args) => replay::replay(&args, environment),
+        Command::Topology(args) => rebuild::topology(&args, environment),
         Command::Dlq(args) => dlq::dlq(&args, environment),
         Command::Tap(args) => tap::tap(&args, environment),
         Command::Feed(args) => feed::feed(&args, environment),

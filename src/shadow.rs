@@ -11,7 +11,6 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use serde_json::json;
 use sightline_log::embedded::Embedded;
-use sightline_schemas::avro::Decoder;
 use sightline_schemas::registry::EmbeddedRegistry;
 use sightline_schemas::{FeedId, TenantId};
 use sightline_topology::epoch::Epoch;
@@ -19,7 +18,7 @@ use sightline_topology::intel::FeedKey;
 use sightline_topology::shadow::{Declarations, Past};
 
 use crate::config::{Config, FeedConfig};
-use crate::difference::{Output, Sides, Totals};
+use crate::difference::{Output, Side, Sides, Totals};
 use crate::service::Servers;
 
 /// What of the difference is wanted.
@@ -48,11 +47,11 @@ pub fn shadow(live: &Config, other: &Config, asked: &Asked<'_>) -> Result<ExitCo
     let first = run("live", live, Declarations::default())?;
     let second = run("shadow", other, declarations)?;
 
-    let sides = Sides { first: &first, second: &second, topics: &servers.topics };
-    let mut decoder = Decoder::new(Arc::new(EmbeddedRegistry));
+    let side = |log| Side::new(log, Arc::new(EmbeddedRegistry));
+    let mut sides = Sides { first: side(&first), second: side(&second), topics: &servers.topics, until: None };
     let mut totals = BTreeMap::new();
     for output in outputs {
-        let counts = sides.compare(output, &mut decoder, |key, change| {
+        let counts = sides.compare(output, |key, change| {
             if asked.as_json {
                 println!("{}", change.json(output.as_str(), key));
             } else {
@@ -73,7 +72,8 @@ fn replay(past: &Past, config: &Config, declarations: Declarations, workers: usi
     Ok(replayed?)
 }
 
-fn summary(totals: &BTreeMap<&str, Totals>, epoch: Epoch, as_json: bool) {
+/// How many rows are what.
+pub fn summary(totals: &BTreeMap<&str, Totals>, epoch: Epoch, as_json: bool) {
     if as_json {
         let of = |totals: &Totals| json!({ "+": totals.added, "-": totals.removed, "~": totals.changed, "equal": totals.equal });
         let totals: serde_json::Map<_, _> = totals.iter().map(|(name, totals)| ((*name).to_owned(), of(totals))).collect();

@@ -3,9 +3,10 @@
 //! So a dataflow can run over the inputs of a live cell and leave no trace there: no topic, no transaction, no fence, no position of a group.
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::LogError;
-use crate::record::{Offset, TopicPartition};
+use crate::record::{Offset, Record, TopicPartition};
 use crate::traits::{Log, LogReader, LogWriter, TopicSpec, TransactionalWriter};
 
 /// A log over another.
@@ -16,7 +17,8 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Reads the topics `borrowed` from `below`, which is never written; everything else is `above`.
+    /// Reads the topics `borrowed` from `below`, which is never written; everything else is `above`, and so are partitions of borrowed topics that it has
+    /// beyond those below.
     pub fn new(below: Arc<dyn Log>, above: Arc<dyn Log>, borrowed: Vec<String>) -> Self {
         Self { below, above, borrowed }
     }
@@ -25,8 +27,9 @@ impl Overlay {
         self.borrowed.iter().any(|borrowed| borrowed == topic)
     }
 
-    fn of(&self, topic: &str) -> &dyn Log {
-        if self.is_borrowed(topic) { &*self.below } else { &*self.above }
+    fn of(&self, partition: &TopicPartition) -> Result<&dyn Log, LogError> {
+        let is_below = self.is_borrowed(&partition.topic) && partition.partition < self.below.partitions(&partition.topic)?;
+        Ok(if is_below { &*self.below } else { &*self.above })
     }
 }
 
@@ -37,24 +40,34 @@ impl Log for Overlay {
     }
 
     fn partitions(&self, topic: &str) -> Result<i32, LogError> {
-        self.of(topic).partitions(topic)
+        if !self.is_borrowed(topic) {
+            return self.above.partitions(topic);
+        }
+        let more = match self.above.partitions(topic) {
+            Err(LogError::UnknownTopic(_)) => 0,
+            counted => counted?,
+        };
+        Ok(self.below.partitions(topic)?.max(more))
     }
 
     fn range(&self, partition: &TopicPartition) -> Result<Range<Offset>, LogError> {
-        self.of(&partition.topic).range(partition)
+        self.of(partition)?.range(partition)
     }
 
     fn offset_at(&self, partition: &TopicPartition, timestamp: i64) -> Result<Offset, LogError> {
-        self.of(&partition.topic).offset_at(partition, timestamp)
+        self.of(partition)?.offset_at(partition, timestamp)
     }
 
-    /// One reader reads from one of the two logs.
     fn reader(&self, from: &[(TopicPartition, Offset)]) -> Result<Box<dyn LogReader>, LogError> {
-        let borrowed = from.iter().filter(|(partition, _)| self.is_borrowed(&partition.topic)).count();
-        match borrowed {
-            0 => self.above.reader(from),
-            all if all == from.len() => self.below.reader(from),
-            _ => Err(LogError::Fatal { what: "read two logs", message: "one reader cannot read topics of both".into() }),
+        let (mut below, mut above) = (Vec::new(), Vec::new());
+        for (partition, offset) in from {
+            let is_below = std::ptr::addr_eq(self.of(partition)?, &*self.below);
+            if is_below { &mut below } else { &mut above }.push((partition.clone(), *offset));
+        }
+        match (below.is_empty(), above.is_empty()) {
+            (true, _) => self.above.reader(&above),
+            (_, true) => self.below.reader(&below),
+            _ => Ok(Box::new(Both { below: self.below.reader(&below)?, above: self.above.reader(&above)? })),
         }
     }
 
@@ -75,11 +88,29 @@ impl Log for Overlay {
     }
 }
 
+/// Reads from both.
+struct Both {
+    below: Box<dyn LogReader>,
+    above: Box<dyn LogReader>,
+}
+
+impl LogReader for Both {
+    fn poll(&mut self, into: &mut Vec<Record>, max: usize, timeout: Duration) -> Result<usize, LogError> {
+        let above = self.above.poll(into, max, Duration::ZERO)?;
+        let timeout = if above > 0 { Duration::ZERO } else { timeout };
+        Ok(above + if above < max { self.below.poll(into, max - above, timeout)? } else { 0 })
+    }
+
+    fn positions(&self) -> Vec<(TopicPartition, Offset)> {
+        let mut positions = self.below.positions();
+        positions.extend(self.above.positions());
+        positions
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::time::Duration;
-
     use super::*;
     use crate::embedded::Embedded;
     use crate::record::{Headers, NewRecord};
@@ -115,9 +146,18 @@ mod tests {
         assert_eq!((values(&input), values(&output)), (vec!["input".into()], vec!["shadow".into()]));
         assert_eq!(below.range(&output).unwrap().end, Offset(1), "the log below is as it was");
         assert!(above.partitions("in").is_err(), "a borrowed topic is not made above");
-        assert!(overlay.reader(&[(input, Offset(0)), (output, Offset(0))]).is_err());
+        let (mut reader, mut both) = (overlay.reader(&[(input.clone(), Offset(0)), (output, Offset(0))]).unwrap(), Vec::new());
+        assert_eq!((reader.poll(&mut both, 9, Duration::ZERO).unwrap(), reader.positions().len()), (2, 2));
         // A write to a borrowed topic has nowhere to go.
         let stray = NewRecord { topic: "in".into(), partition: Some(0), key: None, value: None, headers: Headers::default() };
         assert!(overlay.writer().unwrap().send(stray).is_err());
+        // Further partitions of it are above.
+        above.ensure_topics(&[TopicSpec { partitions: 2, ..spec("in") }]).unwrap();
+        assert_eq!(overlay.partitions("in").unwrap(), 2);
+        let more = NewRecord { topic: "in".into(), partition: Some(1), key: None, value: Some("more".into()), headers: Headers::default() };
+        let mut writer = overlay.writer().unwrap();
+        writer.send(more).unwrap();
+        writer.flush().unwrap();
+        assert_eq!((values(&input), values(&TopicPartition::new("in", 1))), (vec!["input".into()], vec!["more".into()]));
     }
 }

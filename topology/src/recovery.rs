@@ -51,7 +51,8 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// The journal begins after the newest usable snapshot.
     #[error(
-        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or ingest again into a new cell", first.0
+        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or make the state again with \
+         `sightline topology rebuild`", first.0
     )]
     Gap {
         /// State directory.

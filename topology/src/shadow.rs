@@ -15,6 +15,7 @@ use sightline_schemas::topic::Topics;
 use crate::epoch::{self, Epoch, Journal, JournalEntry};
 use crate::intel::FeedKey;
 use crate::intel::packages::{declaration, declared};
+use crate::lane::progress_record;
 use crate::runtime::{Engine, EngineError, EngineOptions, InputMode, topic_specs};
 use crate::settings::TopologySettings;
 use crate::source::InputTopic;
@@ -129,26 +130,60 @@ impl Past {
         declarations: Declarations,
         workers: usize,
         directory: &Path,
-        mut each: impl FnMut(Epoch),
+        each: impl FnMut(Epoch),
     ) -> Result<Embedded, ShadowError> {
+        let (log, topics) = (Arc::clone(&self.log), self.topics.clone());
         let own = Embedded::temporary()?;
+        Replay { log, topics, entries: &self.entries, settings, declarations, workers, own, directory, resume: None }.run(each)
+    }
+}
+
+/// An engine of its own over the inputs of a cell.
+pub(crate) struct Replay<'a> {
+    /// The cell's, only read.
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) topics: Topics,
+    /// What is replayed.
+    pub(crate) entries: &'a [JournalEntry],
+    pub(crate) settings: TopologySettings,
+    pub(crate) declarations: Declarations,
+    pub(crate) workers: usize,
+    /// Its own log, which may hold inputs beyond the cell's.
+    pub(crate) own: Embedded,
+    /// Its state directory.
+    pub(crate) directory: &'a Path,
+    /// The epoch of the state that is there; then a snapshot is taken of the last one, too.
+    pub(crate) resume: Option<Epoch>,
+}
+
+impl Replay<'_> {
+    /// Returns the log with its outputs.
+    pub(crate) fn run(self, mut each: impl FnMut(Epoch)) -> Result<Embedded, ShadowError> {
+        let own = self.own;
         let inputs = InputTopic::ALL.map(|topic| topic.name(&self.topics)).to_vec();
         let overlay = Arc::new(Overlay::new(Arc::clone(&self.log), Arc::new(own.clone()), inputs));
         overlay.ensure_topics(&topic_specs(&self.topics, 1, 1))?;
-        self.copy_journal(&own)?;
-        let mut settings = settings;
-        // It is never started again.
+        let mut writer = own.writer()?;
+        for entry in self.entries {
+            writer.send(Journal::record(&self.topics.epochs(), entry)?)?;
+        }
+        for lane in self.resume.iter().flat_map(|_| 0..self.settings.lanes.count) {
+            writer.send(progress_record(&self.topics.progress().into(), lane, self.resume.unwrap_or_default()))?;
+        }
+        writer.flush()?;
+        let mut settings = self.settings;
+        // None but the last.
         settings.snapshots.interval_ms = u64::MAX;
         let engine = Engine::start(EngineOptions {
             log: overlay,
             registry: Arc::new(EmbeddedRegistry),
-            topics: self.topics.clone(),
+            topics: self.topics,
             settings,
-            workers,
+            workers: self.workers,
             cluster: None,
-            state_dir: directory.to_owned(),
+            state_dir: self.directory.to_owned(),
             store: None,
-            input: InputMode::Replay(declarations),
+            input: InputMode::Replay { declarations: self.declarations, snapshot: self.resume.is_some() },
             partitions: 1,
             replication: 1,
         })?;
@@ -158,14 +193,6 @@ impl Past {
         }
         engine.wait()?;
         Ok(own)
-    }
-
-    fn copy_journal(&self, to: &Embedded) -> Result<(), LogError> {
-        let mut writer = to.writer()?;
-        for entry in &self.entries {
-            writer.send(Journal::record(&self.topics.epochs(), entry)?)?;
-        }
-        writer.flush()
     }
 }
 

@@ -17,6 +17,7 @@ use sightline_log::{Log, LogError, TransactionalWriter};
 use sightline_schemas::topic::Topics;
 
 pub use committed::{Committed, Mark};
+pub(crate) use progress::record as progress_record;
 
 use crate::cluster::Place;
 use crate::epoch::{Epoch, writer_id};

@@ -73,7 +73,12 @@ pub enum InputMode {
     /// When all that was in the inputs at the start is processed: the last epoch says that no more will come.
     Drain,
     /// At the end of the journal: what is there is replayed, and nothing is minted.
-    Replay(Declarations),
+    Replay {
+        /// What counts as declared.
+        declarations: Declarations,
+        /// A snapshot is taken of the last epoch.
+        snapshot: bool,
+    },
 }
 
 /// Why an engine could not start, or stopped.

@@ -72,16 +72,18 @@ impl Source {
 
     fn replay_and_mint(&mut self, mut journal: Journal, replay: Vec<JournalEntry>, input: InputMode) -> Result<(), EngineError> {
         let mut pace = Pace::new(Duration::from_millis(self.settings.snapshots.interval_ms));
+        let last = replay.last().map(|entry| entry.epoch);
         for entry in replay {
             let mut records = self.former.replay(&entry)?;
-            if let InputMode::Replay(declarations) = &input {
+            if let InputMode::Replay { declarations, .. } = &input {
                 declarations.apply(&entry, &self.topics, &mut records);
             }
             failpoints::hit(Point::StartReplaying, "");
             if without(Control::NoReplay) {
                 continue;
             }
-            let snapshot = pace.is_due(&entry);
+            let demanded = matches!(input, InputMode::Replay { snapshot: true, .. }) && Some(entry.epoch) == last;
+            let snapshot = pace.is_due(&entry) || demanded;
             self.feed(&entry, records, snapshot)?;
             if snapshot {
                 self.begin_snapshot(&entry);
@@ -90,7 +92,7 @@ impl Source {
         let targets = match input {
             InputMode::Follow => None,
             InputMode::Drain => Some(self.ends()?),
-            InputMode::Replay(_) => return Ok(()),
+            InputMode::Replay { .. } => return Ok(()),
         };
         failpoints::hit(Point::StartMinting, "");
         let mut published_at = Instant::now();

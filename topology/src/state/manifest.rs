@@ -76,7 +76,7 @@ pub(super) fn unseal<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T>
     (sealed.checksum == checksum(&sealed.manifest)).then_some(sealed.manifest)
 }
 
-pub(super) fn name_of(epoch: Epoch) -> String {
+pub(crate) fn name_of(epoch: Epoch) -> String {
     format!("manifest-{}.json", epoch.0)
 }
 
@@ -135,7 +135,7 @@ pub fn commit(directory: &Path, manifest: &Manifest, pinned: &[Epoch]) -> Result
 ///
 /// # Errors
 /// When the disk refuses.
-pub(super) fn write(directory: &Path, manifest: &Manifest) -> Result<(), ManifestError> {
+pub(crate) fn write(directory: &Path, manifest: &Manifest) -> Result<(), ManifestError> {
     let path = path_of(directory, manifest.epoch);
     let written = seal(manifest).and_then(|bytes| durable::write(&path, |file| file.write_all(&bytes)));
     written.map_err(|source| ManifestError { what: "write", path, source })
