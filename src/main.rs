@@ -2,6 +2,7 @@
 mod allocator;
 mod config;
 mod demo;
+mod difference;
 mod dlq;
 mod dump;
 mod feed;
@@ -10,6 +11,8 @@ mod process;
 mod replay;
 mod run;
 mod service;
+mod shadow;
+mod state_store;
 mod tap;
 mod validate_config;
 mod verify;
@@ -53,7 +56,7 @@ enum Command {
     ValidateConfig(validate_config::Args),
     /// Compares each store with the output topics.
     Verify(verify::Args),
-    /// Gives records of the output topics to a store again, beside its running connector.
+    /// Gives records of the output topics to a store again, or shows what another configuration would change.
     Replay(replay::Args),
     /// Dead letters.
     Dlq(dlq::Args),
@@ -74,7 +77,11 @@ fn main() -> ExitCode {
     // A panic in any thread leaves a state that nobody vouches for: end, restart, replay. Only a parser's becomes a dead letter instead.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
+        // Another process of the cell has ended, and this one does too: nothing that a backtrace would explain.
+        match panic.payload_as_str().filter(|message| message.starts_with("timely communication error")) {
+            Some(message) => eprintln!("sightline: {message}; another process of the cell has ended, start all of them again"),
+            None => report(panic),
+        }
         if !sightline_topology::guard::is_guarded() {
             std::process::abort();
         }

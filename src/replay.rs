@@ -1,4 +1,4 @@
-//! `replay`: records of the output topics to a store again.
+//! `replay`: records of the output topics to a store again; `--shadow` is in `shadow.rs`.
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use sightline_schemas::avro::RecordType;
 
 use crate::config::Config;
 use crate::service::Servers;
+use crate::shadow;
 
 /// What `--help` says below the options.
 const HELP: &str = "\
@@ -26,23 +27,24 @@ Examples:
   sightline replay -c cell.yaml --sink pg --topic entities --from-offset 0:1200 --from-offset 1:900
   sightline replay -c cell.yaml --sink es --from-time 2026-11-20T00:00:00Z --to-time 2026-11-21T00:00:00Z
   sightline replay -c cell.yaml --sink es --rebuild
+  sightline replay -c cell.yaml --shadow other.yaml
 
 With --rebuild new indices are filled beside the live ones (Elasticsearch), which go on being searched and written; when they are full the aliases are \
 swapped at once, and the old indices dropped when nobody searches them any more. When it is cut off, run it again: what was left is removed.
 
 Exit code 0 when it is done; 1 when it is refused (offsets that have expired, an unknown sink or topic) or fails, 2 for a wrong command line.";
 
-/// Gives records of the output topics to a store again, beside its running connector.
+/// Gives records of the output topics to a store again, beside its running connector; or shows what another configuration would change.
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
-#[command(group = clap::ArgGroup::new("begin").args(["earliest", "from_offset", "from_time", "rebuild"]).required(true))]
+#[command(group = clap::ArgGroup::new("begin").args(["earliest", "from_offset", "from_time", "rebuild", "shadow"]).required(true))]
 pub struct Args {
     /// Configuration.
     #[arg(short, long)]
     config: PathBuf,
     /// The connector whose store is to have them.
-    #[arg(long, value_name = "NAME")]
-    sink: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "shadow", conflicts_with = "shadow")]
+    sink: Option<String>,
     /// Topic: its full name, or `entities`, `links`, `sightings`, … (repeatable); all of the connector's by default.
     #[arg(long, value_name = "T")]
     topic: Vec<String>,
@@ -70,6 +72,15 @@ pub struct Args {
     /// How long to wait for a store that is away, in seconds.
     #[arg(long, default_value_t = 60)]
     patience: u64,
+    /// Another configuration: its `topology` and `feeds` are tried on the cell's past, and what they would change is listed. The cell is only read.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to_offset", "to_time"])]
+    shadow: Option<PathBuf>,
+    /// Up to this epoch; by default to the end that the journal has now.
+    #[arg(long, value_name = "E", requires = "shadow")]
+    to_epoch: Option<u64>,
+    /// One JSON object a line, with whole rows.
+    #[arg(long, requires = "shadow")]
+    json: bool,
 }
 
 /// Reads `P:O`.
@@ -84,9 +95,13 @@ fn place(text: &str) -> Result<(i32, Offset), String> {
 /// Exit code 0 when it is done.
 pub fn replay(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
     let config = Config::read(&args.config, environment)?;
-    let Some(connector) = config.connectors.iter().find(|connector| connector.name == args.sink) else {
+    if let Some(other) = &args.shadow {
+        let asked = shadow::Asked { to_epoch: args.to_epoch, topics: &args.topic, as_json: args.json };
+        return shadow::shadow(&config, &Config::read(other, environment)?, &asked);
+    }
+    let Some(connector) = config.connectors.iter().find(|connector| Some(&connector.name) == args.sink.as_ref()) else {
         let names: Vec<_> = config.connectors.iter().map(|connector| connector.name.as_str()).collect();
-        bail!("there is no connector {}; the configuration has: {}", args.sink, names.join(", "));
+        bail!("there is no connector {}; the configuration has: {}", args.sink.as_deref().unwrap_or_default(), names.join(", "));
     };
     let servers = Servers::reach(&config)?;
     let mut sink = registry::build(connector)?;
