@@ -47,6 +47,7 @@ macro_rules! conforms {
                 what_was_lost_is_restored_beside_the_running_connector,
                 a_store_that_was_whole_stays_as_it_is,
                 an_old_span_does_not_go_back_in_time,
+                what_is_deleted_while_it_is_given_stays_deleted,
                 ingestion_with_deletes_goes_on_meanwhile,
             );
         })*
