@@ -29,6 +29,15 @@ pub fn view(servers: &Servers, ty: RecordType) -> Result<BTreeMap<String, Output
 /// All records of a topic, partition by partition.
 pub fn read(log: &dyn Log, topic: &str) -> Result<Vec<Record>> {
     let mut records = Vec::new();
+    each(log, topic, |record| {
+        records.push(record);
+        Ok(())
+    })?;
+    Ok(records)
+}
+
+/// The same, one at a time.
+pub fn each(log: &dyn Log, topic: &str, mut visit: impl FnMut(Record) -> Result<()>) -> Result<()> {
     for number in 0..log.partitions(topic)? {
         let partition = TopicPartition::new(topic, number);
         let range = log.range(&partition)?;
@@ -37,10 +46,12 @@ pub fn read(log: &dyn Log, topic: &str) -> Result<Vec<Record>> {
         }
         let mut reader = log.reader(&[(partition, range.start)])?;
         while reader.positions().first().is_some_and(|(_, at)| *at < range.end) {
+            let mut records = Vec::new();
             reader.poll(&mut records, 10_000, Duration::from_millis(100))?;
+            records.into_iter().try_for_each(&mut visit)?;
         }
     }
-    Ok(records)
+    Ok(())
 }
 
 /// A dead letter as a JSON object.

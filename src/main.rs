@@ -1,15 +1,21 @@
 //! The command line: one file a command.
+mod adopt;
 mod allocator;
 mod config;
 mod demo;
+mod difference;
 mod dlq;
 mod dump;
 mod feed;
 mod http;
 mod intake;
 mod process;
+mod rebuild;
+mod replay;
 mod run;
 mod service;
+mod shadow;
+mod state_store;
 mod tap;
 mod validate_config;
 mod verify;
@@ -53,6 +59,10 @@ enum Command {
     ValidateConfig(validate_config::Args),
     /// Compares each store with the output topics.
     Verify(verify::Args),
+    /// Gives records of the output topics to a store again, or shows what another configuration would change.
+    Replay(replay::Args),
+    /// The dataflow's state.
+    Topology(rebuild::Args),
     /// Dead letters.
     Dlq(dlq::Args),
     /// The decoded records of a topic.
@@ -72,7 +82,11 @@ fn main() -> ExitCode {
     // A panic in any thread leaves a state that nobody vouches for: end, restart, replay. Only a parser's becomes a dead letter instead.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
+        // Another process of the cell has ended, and this one does too: nothing that a backtrace would explain.
+        match panic.payload_as_str().filter(|message| message.starts_with("timely communication error")) {
+            Some(message) => eprintln!("sightline: {message}; another process of the cell has ended, start all of them again"),
+            None => report(panic),
+        }
         if !sightline_topology::guard::is_guarded() {
             std::process::abort();
         }
@@ -84,6 +98,8 @@ fn main() -> ExitCode {
         Command::Process(args) => process::process(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
+        Command::Replay(args) => replay::replay(&args, environment),
+        Command::Topology(args) => rebuild::topology(&args, environment),
         Command::Dlq(args) => dlq::dlq(&args, environment),
         Command::Tap(args) => tap::tap(&args, environment),
         Command::Feed(args) => feed::feed(&args, environment),

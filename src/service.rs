@@ -7,9 +7,11 @@ use sightline_log::Log;
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_schemas::registry::{EmbeddedRegistry, SchemaRegistry};
 use sightline_schemas::topic::Topics;
+use sightline_topology::cluster::ClusterOptions;
 use sightline_topology::runtime::{Engine, EngineOptions, InputMode};
 
 use crate::config::Config;
+use crate::state_store;
 
 /// The servers of a configuration.
 pub struct Servers {
@@ -29,6 +31,17 @@ impl Servers {
             return Self::embedded(directory, EmbeddedOptions::default(), topics);
         }
         Self::kafka(config, topics)
+    }
+
+    /// The same, to read only: an embedded log may be open in another process.
+    pub fn read_only(config: &Config) -> Result<Self> {
+        match &config.log {
+            Some(directory) => {
+                let log = Arc::new(Embedded::read_only(directory)?);
+                Ok(Self { log, registry: Arc::new(EmbeddedRegistry), topics: Topics::new(&config.cell) })
+            }
+            None => Self::reach(config),
+        }
     }
 
     /// The embedded log in a folder.
@@ -60,13 +73,20 @@ impl Servers {
 
     /// Starts the dataflow.
     pub fn start(&self, config: &Config, input: InputMode) -> Result<Engine> {
+        self.start_in(config, None, input)
+    }
+
+    /// Starts this process's part of the dataflow.
+    pub fn start_in(&self, config: &Config, cluster: Option<ClusterOptions>, input: InputMode) -> Result<Engine> {
         Engine::start(EngineOptions {
             log: Arc::clone(&self.log),
             registry: Arc::clone(&self.registry),
             topics: self.topics.clone(),
             settings: config.topology.clone(),
             workers: config.workers,
+            cluster,
             state_dir: config.state_dir.clone(),
+            store: state_store::open(config)?,
             input,
             partitions: config.partitions,
             replication: config.replication,

@@ -6,20 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cell::{Cell, INTEL, Tapped, demo};
+use cell::{Cell, INTEL, Tapped, assert_nothing_doubled, demo};
 
 const STORES: [&str; 3] = ["postgres", "elasticsearch", "neo4j"];
-
-/// One record an epoch and key, epochs in order, and no record that says what the one before it said: a doubled output breaks one of them.
-fn assert_nothing_doubled(topic: &str, records: &[Tapped]) {
-    let mut last: BTreeMap<&str, &Tapped> = BTreeMap::new();
-    for record in records {
-        if let Some(before) = last.insert(&record.key, record) {
-            assert!(before.epoch < record.epoch, "{topic} {}: epoch {} after {}", record.key, record.epoch, before.epoch);
-            assert!(before.value != record.value, "{topic} {}: epochs {} and {} say the same", record.key, before.epoch, record.epoch);
-        }
-    }
-}
 
 #[test]
 fn kill_nine_in_mid_ingest_loses_nothing_and_doubles_nothing() {

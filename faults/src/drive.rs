@@ -96,7 +96,9 @@ impl Harness {
         let mut workload = Workload::new(number, &self.demo)?;
         workload.steps.truncate(self.steps);
         let knobs = Knobs::of(&mut rng);
-        let trims = rng.u8(0..4) == 0 && !fault.needs_whole_journal() && self.control.is_none();
+        // Half of the lost states can be fetched from a store: the journal is trimmed then, so that there is no other way back.
+        let is_stored = fault == Fault::StateLost && seed % 2 == 1 && self.control.is_none();
+        let trims = (rng.u8(0..4) == 0 && !fault.needs_whole_journal() && self.control.is_none()) || is_stored;
         let name = match &self.place {
             Place::Embedded => "soc".to_owned(),
             Place::Servers(_) => format!("f{seed}x{:x}", std::process::id()),
@@ -110,6 +112,9 @@ impl Harness {
             // The journal stays whole, so that it can be replayed from its beginning in the end.
             cell.environment.push(("SIGHTLINE_FAILPOINTS", "journal.trim=error@*".into()));
         }
+        if is_stored {
+            cell.environment.push(("SIGHTLINE_STATE__STORE", cell.folder.join("store").display().to_string()));
+        }
         if fault == Fault::Poison {
             cell.environment.push(("SIGHTLINE_POISON", POISON.into()));
         }
@@ -120,7 +125,8 @@ impl Harness {
         let disk = if fault == Fault::DiskFull { Some(FullDisk::mount(&cell.state())?) } else { None };
         let mut run =
             Run { harness: self, cell, workload, fault, knobs, rng, story: vec![], findings: Findings::default(), disk, workers: 1, trims };
-        run.note(format!("workload {number}{}", if trims { ", journal trimmed" } else { "" }));
+        let trimmed = if trims { ", journal trimmed" } else { "" };
+        run.note(format!("workload {number}{trimmed}{}", if is_stored { ", snapshots copied" } else { "" }));
         let stuck = match run.all(plain) {
             Ok(()) => None,
             Err(error) => Some(format!("{error:#}")),

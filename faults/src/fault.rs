@@ -37,7 +37,7 @@ faults! {
     TornFile "torn-file" "a snapshot file ends in zeros or too early (segment, manifest)"
     FlippedFile "flipped-file" "a bit of a snapshot file is flipped (segment, manifest)"
     DamagedDocuments "damaged-documents" "a file of documents is cut or flipped"
-    StateLost "state-lost" "the state directory is gone"
+    StateLost "state-lost" "the state directory is gone; of odd seeds the journal is trimmed too, and a store has copies"
     DiskRefuses "disk-refuses" "ENOSPC, EDQUOT or EIO from every write and sync of a snapshot"
     DiskFull "disk-full" "snapshots on a real file system that is full (needs root)"
     LogRefuses "log-refuses" "transactions of the journal and of lanes fail and are done again"

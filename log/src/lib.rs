@@ -6,10 +6,12 @@ pub mod embedded;
 mod error;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod overlay;
 mod partitioner;
 mod record;
 mod traits;
 
 pub use error::LogError;
+pub use overlay::Overlay;
 pub use record::{Headers, NewRecord, Offset, Record, TopicPartition};
 pub use traits::{CleanUp, Log, LogReader, LogWriter, TopicSpec, TransactionalWriter};

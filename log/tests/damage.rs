@@ -68,3 +68,23 @@ fn a_temporary_log_works_like_any_other() {
     let mut reader = log.reader(&[(TopicPartition::new("t", 0), Offset(0))]).unwrap();
     assert_eq!(reader.poll(&mut Vec::new(), 10, Duration::ZERO).unwrap(), 1);
 }
+
+#[test]
+fn a_reader_beside_the_writer_sees_what_is_committed_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path()).unwrap();
+    write(&log, 3);
+    let segment = directory.path().join("000000000000.log");
+    let whole = fs::read(&segment).unwrap();
+    let reader = Embedded::read_only(directory.path()).unwrap();
+    write(&log, 2);
+    assert_eq!((end(&reader), end(&Embedded::read_only(directory.path()).unwrap())), (Offset(3), Offset(5)));
+    let refused = reader.trim(&TopicPartition::new("t", 0), Offset(1)).err();
+    assert!(matches!(&refused, Some(LogError::Fatal { message, .. }) if message.contains("reading only")), "{refused:?}");
+    drop(log);
+    // A transaction of which half is written, by a writer that is at it or that was killed.
+    fs::write(&segment, &whole[..whole.len() - 5]).unwrap();
+    assert_eq!(end(&Embedded::read_only(directory.path()).unwrap()), Offset(2));
+    assert_eq!(fs::metadata(&segment).unwrap().len(), whole.len() as u64 - 5, "nothing was cut");
+    assert!(Embedded::read_only(&directory.path().join("none")).is_err());
+}

@@ -1,9 +1,11 @@
 //! Interned words: tenants, feeds and STIX type names.
 //!
 //! A key that crosses the dataflow must be `Copy` and small; a word in it is a 32-bit index into a table of this
-//! process. The index never leaves the process: serde writes the word, so two processes may number differently.
+//! process. The index never leaves the process: serde writes the word, and order and hash follow the word, so two processes of a cell may number
+//! differently and still send a key to the same worker.
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::{OnceLock, RwLock};
 
 use hashbrown::HashMap;
@@ -26,8 +28,18 @@ pub enum NameError {
 }
 
 struct Table {
-    words: boxcar::Vec<&'static str>,
+    words: boxcar::Vec<Word>,
     index: RwLock<HashMap<&'static str, u32>>,
+}
+
+struct Word {
+    text: &'static str,
+    /// The same in every process.
+    hash: u64,
+}
+
+fn hash(word: &str) -> u64 {
+    word.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn table() -> &'static Table {
@@ -35,8 +47,8 @@ fn table() -> &'static Table {
     TABLE.get_or_init(|| Table { words: boxcar::Vec::new(), index: RwLock::new(HashMap::new()) })
 }
 
-/// A word of the table. `Ord` follows the word, not the index, so that order is the same in every process.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// A word of the table. `Ord` and `Hash` follow the word, not the index, so that they are the same in every process.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Name(u32);
 
 impl Name {
@@ -64,14 +76,20 @@ impl Name {
         }
         // The table lives as long as the process: leaking makes a look-up free of locks and lifetimes.
         let word: &'static str = Box::leak(word.to_owned().into_boxed_str());
-        let id = table.words.push(word) as u32;
+        let id = table.words.push(Word { text: word, hash: hash(word) }) as u32;
         index.insert(word, id);
         Ok(Self(id))
     }
 
     /// The word.
     pub fn as_str(self) -> &'static str {
-        table().words.get(self.0 as usize).copied().unwrap_or("")
+        table().words.get(self.0 as usize).map_or("", |word| word.text)
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(table().words.get(self.0 as usize).map_or(0, |word| word.hash));
     }
 }
 
@@ -171,6 +189,25 @@ mod tests {
         let (later, earlier) = (Name::new("order-zebra").unwrap(), Name::new("order-aardvark").unwrap());
         assert!(earlier < later);
         assert_eq!(later.cmp(&later), Ordering::Equal);
+    }
+
+    #[test]
+    fn the_hash_follows_the_word_not_the_moment_of_interning() {
+        #[derive(Default)]
+        struct Last(u64);
+        impl Hasher for Last {
+            fn write(&mut self, _: &[u8]) {}
+            fn write_u64(&mut self, number: u64) {
+                self.0 = number;
+            }
+            fn finish(&self) -> u64 {
+                self.0
+            }
+        }
+        let mut last = Last::default();
+        Name::new("malware").unwrap().hash(&mut last);
+        // FNV-1a of the word, written once: another number would send a key to another worker than the process beside this one does.
+        assert_eq!(last.finish(), 0xdd7b_4418_e9ef_7550);
     }
 
     #[test]

@@ -33,9 +33,15 @@ pub struct Config {
     /// Worker threads of the dataflow.
     #[serde(default = "one")]
     pub workers: usize,
-    /// Where snapshots and documents are.
+    /// The processes of the cell, where there are several.
+    #[serde(default)]
+    pub cluster: ClusterConfig,
+    /// Where snapshots and documents are; the same for all processes of the cell.
     #[serde(default = "default_state")]
     pub state_dir: PathBuf,
+    /// Where snapshots are copied to.
+    #[serde(default)]
+    pub state: StateConfig,
     /// Feeds whose newest package is the whole feed.
     #[serde(default)]
     pub feeds: Vec<FeedConfig>,
@@ -79,6 +85,26 @@ pub struct RegistryConfig {
     /// Password.
     #[serde(default)]
     pub password: Option<String>,
+}
+
+/// What the processes of a cell have in common (`run --processes`).
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// What they know each other by: `${VAR}` or `${file:PATH}`. Not needed where all of them are on one machine.
+    pub secret: String,
+}
+
+/// Where snapshots are copied to, so that the loss of `state_dir` costs nothing.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateConfig {
+    /// `s3://bucket/prefix`, or a directory.
+    #[serde(default)]
+    pub store: Option<String>,
+    /// Options of S3 (`aws_endpoint`, `aws_region`, `aws_access_key_id`, `aws_secret_access_key`, `allow_http`, …), over the variables `AWS_*`.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
 }
 
 /// A feed.

@@ -168,6 +168,19 @@ pub struct Beside {
 }
 
 impl Beside {
+    /// A cell with a configuration made for its folder.
+    pub fn with(config: impl FnOnce(&Path) -> String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("cell.yaml"), config(folder.path())).unwrap();
+        Self { folder }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+    pub fn tap(&self, topic: &str) -> Vec<Tapped> {
+        tap(self.folder.path(), topic)
+    }
     pub fn run(&self, workers: usize) -> Service {
         run(self.folder.path(), workers)
     }
@@ -273,6 +286,17 @@ fn await_packages(folder: &Path, count: usize) {
 
 fn view_of_packages(folder: &Path) -> usize {
     tap(folder, "packages").into_iter().map(|record| record.key).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// One record an epoch and key, epochs in order, and no record that says what the one before it said: a doubled output breaks one of them.
+pub fn assert_nothing_doubled(topic: &str, records: &[Tapped]) {
+    let mut last: BTreeMap<&str, &Tapped> = BTreeMap::new();
+    for record in records {
+        if let Some(before) = last.insert(&record.key, record) {
+            assert!(before.epoch < record.epoch, "{topic} {}: epoch {} after {}", record.key, record.epoch, before.epoch);
+            assert!(before.value != record.value, "{topic} {}: epochs {} and {} say the same", record.key, before.epoch, record.epoch);
+        }
+    }
 }
 
 /// Tries until it succeeds, or fails with the last word of it.

@@ -9,6 +9,7 @@ use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concat, Input, OkErr, Probe as _};
 
 use crate::by_epoch::{Flow, Time, updates_in_time};
+use crate::cluster::Place;
 use crate::epoch::Epoch;
 use crate::events::enrich::{EnrichMessage, enrich};
 use crate::events::parse::{ParsedEvent, events};
@@ -28,10 +29,10 @@ use crate::tables::Tables;
 
 /// What one worker brings to the graph.
 pub struct WorkerParts {
-    /// Which worker this is, of how many.
+    /// Which worker this is, of those of all processes.
     pub worker: usize,
-    /// Workers in all processes.
-    pub workers: usize,
+    /// Who runs which workers and lanes.
+    pub place: Place,
     /// The epoch of the restored state; nothing up to here is emitted.
     pub resume: Epoch,
     /// Restored tables of this worker's vnodes.
@@ -76,7 +77,7 @@ impl Inputs {
 
 /// Builds the graph.
 pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
-    let WorkerParts { worker, workers, resume, tables, documents, emitter, lanes, lane_count, settings } = parts;
+    let WorkerParts { worker, place, resume, tables, documents, emitter, lanes, lane_count, settings } = parts;
     let (package_input, records) = scope.new_input::<Vec<PackageMessage>>();
     let (log_input, logs) = scope.new_input::<Vec<Raw>>();
     let (tick_input, ticks) = scope.new_input::<Vec<(u64, Tick)>>();
@@ -90,7 +91,7 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
             emitter: emitter.clone(),
             limits: settings.limits.clone(),
             settings: settings.intel.clone(),
-            workers: workers as u64,
+            workers: place.all() as u64,
             worker: worker as u64,
         },
     )
@@ -168,7 +169,7 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
         .concat(boxed(observed_rows.concat(relation_rows).concat(unresolved).concat(event_rows)))
         .concat(ticks.map(|(worker, _tick)| LaneMessage::Tick(worker)));
     let probe = Probe::new();
-    to_lanes(rows, resume, lanes, lane_count).probe_with(&probe);
+    to_lanes(rows, resume, lanes, lane_count, place).probe_with(&probe);
     Inputs { packages: package_input, logs: log_input, ticks: tick_input, probe }
 }
 

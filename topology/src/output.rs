@@ -11,6 +11,7 @@ use sightline_schemas::topic::{self, Topics};
 use sightline_schemas::{ContentHash, TenantId};
 
 use crate::by_epoch::{ByEpoch, Flow};
+use crate::cluster::Place;
 use crate::epoch::Epoch;
 use crate::lane::{LaneSender, Outputs};
 use crate::source::{Origin, SourceRef};
@@ -142,26 +143,26 @@ fn route_of(key: &[u8]) -> u64 {
     ContentHash::of(key).0[0]
 }
 
-/// Hands each complete epoch to the lanes of this worker: a lane is `vnode mod lanes`, its worker `lane mod workers`, so that a key
-/// always takes the same lane, whatever the number of workers.
+/// Hands each complete epoch to the lanes of this worker: a lane is `vnode mod lanes`, so that a key always takes the same lane, whatever the number
+/// of workers and processes.
 pub fn to_lanes<'scope>(
     messages: Flow<'scope, LaneMessage>,
     resume: Epoch,
     lanes: Vec<(u32, LaneSender)>,
     lane_count: u32,
+    place: Place,
 ) -> Flow<'scope, ()> {
-    let lane_of = move |message: &LaneMessage| message.route() % u64::from(lane_count);
-    let routes = lane_of;
+    let lane_of = move |message: &LaneMessage| (message.route() % u64::from(lane_count)) as u32;
     messages.by_epoch(
         "Lanes",
         resume,
-        routes_or_worker(routes),
+        worker_of(lane_of, place),
         |_| {},
         move |epoch, messages, _out| {
             if epoch <= resume {
                 return;
             }
-            let mut by_lane: HashMap<u64, Outputs> = HashMap::new();
+            let mut by_lane: HashMap<u32, Outputs> = HashMap::new();
             for message in messages {
                 let lane = lane_of(&message);
                 if let LaneMessage::Emission(emission) = message {
@@ -172,16 +173,16 @@ pub fn to_lanes<'scope>(
                 failpoints::hit(Point::EpochComputed, format_args!("lane-{lane}"));
             }
             for (lane, sender) in &lanes {
-                let emissions = by_lane.remove(&u64::from(*lane)).unwrap_or_default();
+                let emissions = by_lane.remove(lane).unwrap_or_default();
                 sender.send(epoch, ordered(emissions));
             }
         },
     )
 }
 
-fn routes_or_worker(lane_of: impl Fn(&LaneMessage) -> u64 + 'static) -> impl Fn(&LaneMessage) -> u64 + 'static {
+fn worker_of(lane_of: impl Fn(&LaneMessage) -> u32 + 'static, place: Place) -> impl Fn(&LaneMessage) -> u64 + 'static {
     move |message| match message {
-        LaneMessage::Emission(_) => lane_of(message),
+        LaneMessage::Emission(_) => place.worker_of_lane(lane_of(message)) as u64,
         LaneMessage::Tick(worker) => *worker,
     }
 }

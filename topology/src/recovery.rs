@@ -2,20 +2,25 @@
 //!
 //! The steps R1 to R6 of the protocol; R7 (replay) and R8 (mint) are the epochs thread's.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use sightline_failpoints::{self as failpoints, Control, Point};
+use sightline_failpoints::{self as failpoints, Control, Point, without};
 use sightline_log::{Log, LogError, Offset, TopicPartition};
 use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
 
+use crate::cluster::control::{Peer, ToFollower, ToLeader};
+use crate::cluster::{ClusterError, Members, Place};
 use crate::epoch::{Epoch, EpochError, Former, Journal, JournalEntry};
-use crate::lane::Lanes;
+use crate::lane::{self, Committed, Fenced, Lanes, Mark};
 use crate::settings::TopologySettings;
 use crate::source::InputTopic;
 use crate::state::documents::Documents;
+use crate::state::fetch::fetch;
 use crate::state::manifest::{self, Manifest};
 use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
-use crate::state::snapshot::{SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
+use crate::state::snapshot::{Role, SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
+use crate::state::store::{StateStore, StoreError};
 use crate::tables::{TableId, Tables};
 
 /// State that cannot be brought back.
@@ -27,6 +32,9 @@ pub enum RecoveryError {
     /// The inputs cannot be read from where the state ends.
     #[error(transparent)]
     Epoch(#[from] EpochError),
+    /// The other processes of the cell.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// A segment failed, and no older snapshot serves.
     #[error(transparent)]
     Segment(#[from] SegmentError),
@@ -38,9 +46,13 @@ pub enum RecoveryError {
         /// Cause.
         source: std::io::Error,
     },
+    /// The state directory has no snapshot to go on from, and the store cannot be asked.
+    #[error("{0}; see that it can be reached, for the state directory holds no snapshot to go on from")]
+    Store(#[from] StoreError),
     /// The journal begins after the newest usable snapshot.
     #[error(
-        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or ingest again into a new cell", first.0
+        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or make the state again with \
+         `sightline topology rebuild`", first.0
     )]
     Gap {
         /// State directory.
@@ -76,9 +88,13 @@ pub enum RecoveryError {
 
 /// Everything a start needs.
 pub struct Recovered {
-    /// Taken over.
-    pub journal: Journal,
-    /// To be replayed.
+    /// Who runs what.
+    pub place: Place,
+    /// The other processes of the cell that this one talks to.
+    pub controls: Vec<Peer>,
+    /// Taken over, where this process leads.
+    pub journal: Option<Journal>,
+    /// To be replayed; process 0 knows them and tells.
     pub entries: Vec<JournalEntry>,
     /// Taken over.
     pub lanes: Lanes,
@@ -86,9 +102,9 @@ pub struct Recovered {
     pub former: Former,
     /// The epoch of the state.
     pub resume: Epoch,
-    /// One a worker.
+    /// One a worker of this process.
     pub tables: Vec<Tables>,
-    /// One a worker.
+    /// One a worker of this process.
     pub documents: Vec<Documents>,
     /// The running thread.
     pub snapshots: Snapshots,
@@ -97,13 +113,13 @@ pub struct Recovered {
 }
 
 /// What a state depends on beside its input. Bounds are part of it: other bounds, other dead letters.
-fn fingerprint(settings: &TopologySettings) -> String {
+pub(crate) fn fingerprint(settings: &TopologySettings) -> String {
     let state = serde_json::json!({ "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits });
     let hash = blake3::hash(state.to_string().as_bytes()).to_hex();
     format!("{}-{}", env!("CARGO_PKG_VERSION"), &hash[..16])
 }
 
-/// Recovers a cell for `workers` workers.
+/// Recovers this process's part of a cell; of a cell of several processes, together with the others.
 ///
 /// # Errors
 /// [`RecoveryError`].
@@ -112,24 +128,79 @@ pub fn recover(
     topics: &Topics,
     settings: &TopologySettings,
     directory: &Path,
-    workers: usize,
+    store: Option<Arc<dyn StateStore>>,
+    members: Members,
 ) -> Result<Recovered, RecoveryError> {
+    let place = members.place();
     let failed = |source| RecoveryError::Directory { path: directory.to_owned(), source };
     std::fs::create_dir_all(directory).map_err(failed)?;
     // R1 to R3: nobody else writes from here on, so what is read is the truth.
-    let mut journal = Journal::take_over(log, topics)?;
-    let lanes = Lanes::open(log, topics, &settings.lanes, settings.flow.window_epochs)?;
-    let gate = lanes.committed().min();
-    let mut entries = journal.read(log)?;
+    let mut journal = if place.leads() { Some(Journal::take_over(log, topics)?) } else { None };
+    let fenced = Fenced::take_over(log, topics, &settings.lanes, place)?;
+    let gates = members.fenced(|| Ok::<_, RecoveryError>(lane::gates(log, topics, &settings.lanes)?))?;
+    let gate = gates.iter().copied().min().unwrap_or_default();
+    let mut entries = journal.as_mut().map_or_else(|| Ok(Vec::new()), |journal| journal.read(log))?;
     failpoints::hit(Point::StartProgress, "");
 
     // R4, R5.
     let fingerprint = fingerprint(settings);
     let (snapshot_sender, receiver) = snapshot_channel();
-    let (manifest, tables) = newest_usable(directory, gate, workers, &snapshot_sender)?;
+    let journal_begins = entries.first().map_or(Epoch(0), |entry| entry.epoch);
+    let fetch = || match &store {
+        Some(store) if gate > Epoch(0) => Ok::<_, RecoveryError>(fetch(&**store, directory, gate)?.is_some()),
+        _ => Ok(false),
+    };
+    let (manifest, tables) = choose(directory, journal_begins, gate, &members, &snapshot_sender, fetch)?;
     failpoints::hit(Point::StartChosen, "");
     let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
+    if place.leads() {
+        check(directory, manifest.as_ref(), &entries, gate, &fingerprint)?;
+        members.start()?;
+    }
+    entries.retain(|entry| entry.epoch > resume);
+    let mut documents = Vec::new();
+    let marks = manifest.as_ref().map(|manifest| manifest.documents.as_slice()).unwrap_or_default();
+    for worker in place.own() {
+        let owned = |vnode: u8| usize::from(vnode) % place.all() == worker;
+        documents.push(Documents::open(directory, owned, marks, snapshot_sender.clone()).map_err(failed)?);
+    }
+
+    failpoints::hit(Point::StartLoaded, "");
+    // R6.
+    let former = Former::open(log, positions(log, topics, manifest.as_ref())?, resume, wall, settings.epochs.clone())?;
+    let controls = members.into_controls();
+    let committed = Arc::new(committed(place, gates, &controls));
+    let lanes = fenced.start(topics, &settings.lanes, settings.flow.window_epochs, Arc::clone(&committed))?;
+    let role = match controls.first() {
+        Some(leader) if !place.leads() => Role::Follows(leader.clone()),
+        _ => Role::Leads(controls.len()),
+    };
+    let options = SnapshotOptions {
+        directory: directory.to_owned(),
+        fingerprint,
+        tables: TableId::ALL.len(),
+        workers: place.workers,
+        restored: manifest,
+        committed,
+        role,
+        store: store.filter(|_| place.leads()),
+    };
+    let snapshots = Snapshots::start(receiver, options).map_err(failed)?;
+    failpoints::hit(Point::StartAssigned, "");
+    tracing::info!(resume = resume.0, gate = gate.0, replay = entries.len(), ?place, "recovered");
+    Ok(Recovered { place, controls, journal, entries, lanes, former, resume, tables, documents, snapshots, snapshot_sender })
+}
+
+/// Whether the journal carries on from the state, and this program may replay it.
+fn check(
+    directory: &Path,
+    manifest: Option<&Manifest>,
+    entries: &[JournalEntry],
+    gate: Epoch,
+    fingerprint: &str,
+) -> Result<(), RecoveryError> {
+    let resume = manifest.map_or(Epoch(0), |manifest| manifest.epoch);
     if entries.first().is_some_and(|first| first.epoch > resume.next()) {
         return Err(RecoveryError::Gap { path: directory.to_owned(), first: entries[0].epoch });
     }
@@ -138,67 +209,105 @@ pub fn recover(
     if head < known {
         return Err(RecoveryError::JournalLost { head, known });
     }
-    entries.retain(|entry| entry.epoch > resume);
-    if let Some(manifest) = &manifest
-        && manifest.fingerprint != fingerprint
-        && entries.iter().any(|entry| entry.epoch > gate || entry.records > 0)
-    {
-        let pending = entries.len() as u64;
-        return Err(RecoveryError::Fingerprint { pending, was: manifest.fingerprint.clone(), is: fingerprint });
-    }
-    let mut documents = Vec::new();
-    let marks = manifest.as_ref().map(|manifest| manifest.documents.as_slice()).unwrap_or_default();
-    for worker in 0..workers {
-        let owned = |vnode: u8| usize::from(vnode) % workers == worker;
-        documents.push(Documents::open(directory, owned, marks, snapshot_sender.clone()).map_err(failed)?);
-    }
-
-    failpoints::hit(Point::StartLoaded, "");
-    // R6.
-    let former = Former::open(log, positions(log, topics, manifest.as_ref())?, resume, wall, settings.epochs.clone())?;
-    let options = SnapshotOptions {
-        directory: directory.to_owned(),
-        fingerprint,
-        tables: TableId::ALL.len(),
-        workers,
-        restored: manifest,
-        committed: lanes.committed(),
-    };
-    let snapshots = Snapshots::start(receiver, options).map_err(failed)?;
-    failpoints::hit(Point::StartAssigned, "");
-    tracing::info!(resume = resume.0, gate = gate.0, replay = entries.len(), workers, "recovered");
-    Ok(Recovered { journal, entries, lanes, former, resume, tables, documents, snapshots, snapshot_sender })
-}
-
-/// The newest manifest that no lane is behind and whose segments are whole, and its tables, one set a worker; empty ones if there is none.
-fn newest_usable(
-    directory: &Path,
-    gate: Epoch,
-    workers: usize,
-    snapshots: &SnapshotSender,
-) -> Result<(Option<Manifest>, Vec<Tables>), RecoveryError> {
-    for manifest in
-        manifest::list(directory).into_iter().filter(|manifest| manifest.epoch <= gate || failpoints::without(Control::ManifestAhead))
-    {
-        match load_all(directory, &manifest, workers, snapshots) {
-            Ok(tables) => return Ok((Some(manifest), tables)),
-            // An older one is of the same types.
-            Err(error @ SegmentError::Entry(_)) => return Err(error.into()),
-            Err(error) => tracing::warn!(%error, epoch = manifest.epoch.0, "this snapshot cannot be used"),
+    let pending = || entries.iter().filter(|entry| entry.epoch > resume);
+    match manifest {
+        Some(manifest) if manifest.fingerprint != fingerprint && pending().any(|entry| entry.epoch > gate || entry.records > 0) => {
+            let (was, is) = (manifest.fingerprint.clone(), fingerprint.to_owned());
+            Err(RecoveryError::Fingerprint { pending: pending().count() as u64, was, is })
         }
+        _ => Ok(()),
     }
-    Ok((None, (0..workers).map(|worker| Tables::new(worker, Micros(0), snapshots.clone())).collect()))
 }
 
-/// Every worker's tables at the same time, a segment after the other, so that no more than a segment is in memory twice.
-fn load_all(directory: &Path, manifest: &Manifest, workers: usize, snapshots: &SnapshotSender) -> Result<Vec<Tables>, SegmentError> {
+/// The marks of all lanes where this process leads, and it tells the others what is demanded; elsewhere those of its own lanes, and it tells them.
+/// A process that is gone cannot be told, and its end is noticed elsewhere.
+fn committed(place: Place, gates: Vec<Epoch>, controls: &[Peer]) -> Committed {
+    let controls = controls.to_vec();
+    if place.leads() {
+        return Committed::telling(gates, move |mark| {
+            if let Mark::Demanded(epoch) = mark {
+                let _ = controls.iter().try_for_each(|control| control.send(&ToFollower::Demand(epoch)));
+            }
+        });
+    }
+    let own = (0..).zip(gates).map(|(lane, gate)| if place.has_lane(lane) { gate } else { Epoch(u64::MAX) }).collect();
+    Committed::telling(own, move |mark| {
+        let told = match mark {
+            Mark::Done(lane, epoch) => ToLeader::Done(lane, epoch),
+            Mark::Durable(lane, epoch) => ToLeader::Durable(lane, epoch),
+            Mark::Demanded(_) => return,
+        };
+        let _ = controls.iter().try_for_each(|control| control.send(&told));
+    })
+}
+
+/// The newest manifest that no lane is behind, that reaches the journal and whose segments are whole, and its tables, one set a worker of this process;
+/// empty ones if there is none. Process 0 proposes; a manifest of which any process cannot load its part gives way to the one before. When the directory
+/// has none, `fetch` says whether it has brought one from elsewhere.
+fn choose(
+    directory: &Path,
+    journal_begins: Epoch,
+    gate: Epoch,
+    members: &Members,
+    snapshots: &SnapshotSender,
+    fetch: impl FnOnce() -> Result<bool, RecoveryError>,
+) -> Result<(Option<Manifest>, Vec<Tables>), RecoveryError> {
+    let place = members.place();
+    let empty = || place.own().map(|worker| Tables::new(worker, Micros(0), snapshots.clone())).collect();
+    let try_load = |manifest: &Manifest| match load_all(directory, manifest, place, snapshots) {
+        Ok(tables) => Ok(Some(tables)),
+        // An older one is of the same types.
+        Err(error @ SegmentError::Entry(_)) => Err(RecoveryError::from(error)),
+        Err(error) => {
+            tracing::warn!(%error, epoch = manifest.epoch.0, "this snapshot cannot be used");
+            Ok(None)
+        }
+    };
+    if !place.leads() {
+        let mut chosen = (None, empty());
+        while let Some(epoch) = members.to_load()? {
+            let manifest = manifest::list(directory).into_iter().find(|manifest| Some(manifest.epoch) == epoch);
+            let tables = manifest.as_ref().map_or(Ok(None), try_load)?;
+            members.loaded(tables.is_some() || epoch.is_none())?;
+            chosen = (manifest, tables.unwrap_or_else(empty));
+        }
+        return Ok(chosen);
+    }
+    let propose = || {
+        let may =
+            |manifest: &Manifest| (manifest.epoch <= gate || without(Control::ManifestAhead)) && journal_begins <= manifest.epoch.next();
+        for manifest in manifest::list(directory).into_iter().filter(may) {
+            let tables = try_load(&manifest)?;
+            if members.all_loaded(Some(manifest.epoch), tables.is_some())?
+                && let Some(tables) = tables
+            {
+                return Ok(Some((Some(manifest), tables)));
+            }
+        }
+        Ok::<_, RecoveryError>(None)
+    };
+    if let Some(found) = propose()? {
+        return Ok(found);
+    }
+    if fetch()?
+        && let Some(found) = propose()?
+    {
+        return Ok(found);
+    }
+    members.all_loaded(None, true)?;
+    Ok((None, empty()))
+}
+
+/// The tables of every worker of this process at the same time, a segment after the other, so that no more than a segment is in memory twice.
+fn load_all(directory: &Path, manifest: &Manifest, place: Place, snapshots: &SnapshotSender) -> Result<Vec<Tables>, SegmentError> {
     std::thread::scope(|scope| {
-        let loading: Vec<_> = (0..workers)
+        let loading: Vec<_> = place
+            .own()
             .map(|worker| {
                 let mut tables = Tables::new(worker, manifest.wall, snapshots.clone());
                 scope.spawn(move || {
                     let is_of_worker =
-                        |meta: &&SegmentMeta| meta.table == TableId::Feeds as u8 || usize::from(meta.vnode) % workers == worker;
+                        |meta: &&SegmentMeta| meta.table == TableId::Feeds as u8 || usize::from(meta.vnode) % place.all() == worker;
                     for meta in manifest.segments.iter().filter(is_of_worker) {
                         load(&mut tables, meta, &segment::read(directory, meta)?)?;
                     }

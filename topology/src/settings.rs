@@ -51,11 +51,14 @@ impl Default for IntelSettings {
 pub struct SnapshotSettings {
     /// How often, in milliseconds. A restart replays at most this much, and what came after it.
     pub interval_ms: u64,
+    /// Keep the whole journal, some 200 bytes an epoch, instead of trimming it behind the snapshots: what looks at the past of a cell
+    /// (`replay --shadow`) needs it from the first epoch on. The input topics must be kept as long.
+    pub keep_journal: bool,
 }
 
 impl Default for SnapshotSettings {
     fn default() -> Self {
-        Self { interval_ms: 30_000 }
+        Self { interval_ms: 30_000, keep_journal: false }
     }
 }
 

@@ -1,11 +1,17 @@
 //! One timely worker: restores its tables, builds the graph, and feeds it epochs until there are no more.
+use std::any::Any;
 use std::cell::RefCell;
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
+use timely::communication::allocator::ProcessBuilder;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::{AllocatorBuilder, Hooks};
 use timely::worker::Worker;
 
+use crate::cluster::Place;
 use crate::dataflow::{Inputs, WorkerParts, build};
 use crate::epoch::Epoch;
 use crate::intel::Tick;
@@ -28,9 +34,24 @@ pub struct Feed {
     pub tells: bool,
 }
 
+/// The workers of this process, and what joins them to those of the others: one connection a process, none for itself.
+///
+/// # Errors
+/// What the system said.
+pub fn builders(place: Place, connections: Vec<Option<TcpStream>>) -> Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>), String> {
+    if place.processes == 1 {
+        return timely::CommunicationConfig::Process(place.workers).try_build();
+    }
+    let hooks = Hooks::default();
+    let local = ProcessBuilder::new_typed_vector(place.workers, hooks.refill.clone(), hooks.spill.clone());
+    let (builders, network) = initialize_networking_from_sockets(local, connections, place.process, place.workers, hooks)
+        .map_err(|error| format!("failed to join the workers of all processes: {error}"))?;
+    Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(network)))
+}
+
 /// Runs a worker to the end of its feed.
 pub fn run(worker: &mut Worker, parts: WorkerParts, feed: &Receiver<Feed>) {
-    let (workers, resume) = (parts.workers as u64, parts.resume);
+    let (workers, resume) = (parts.place.all() as u64, parts.resume);
     let mut inputs = worker.dataflow::<u64, _, _>(|scope| build(scope, parts));
     inputs.advance_to(resume.next());
     loop {

@@ -92,8 +92,8 @@ impl Mending<'_> {
         while let Some(piece) = pieces.pop() {
             let mut batch = Batch { records: piece, next: Vec::new() };
             match self.sink.mend(&wrong, &batch).await {
-                Ok(left) => {
-                    self.done.left += left;
+                Ok(mended) => {
+                    self.done.left += mended.left;
                     // Taken out with the first piece that went in.
                     wrong.clear();
                 }

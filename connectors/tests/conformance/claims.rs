@@ -159,7 +159,7 @@ pub async fn mending_fences_nobody_and_moves_no_position(store: &Store) {
     let mut owner = store.opened().await;
     owner.put(&batch(vec![entity(MALWARE, "x")], 1, 3)).await.unwrap();
     let mut mender = store.sink();
-    assert_eq!(mender.mend(&[], &batch(vec![entity(INDICATOR, "missing")], 1, 99)).await.unwrap(), 0);
+    assert_eq!(mender.mend(&[], &batch(vec![entity(INDICATOR, "missing")], 1, 99)).await.unwrap().left, 0);
     owner.put(&batch(vec![entity(MALWARE, "y")], 2, 4)).await.unwrap();
     assert_eq!(owner.positions().await.unwrap(), vec![at(RecordType::Entity, 4)]);
     let expected = expected(&*owner, &[entity(INDICATOR, "missing"), entity(MALWARE, "y")]);
@@ -178,8 +178,8 @@ pub async fn mending_takes_out_what_is_wrong_whatever_its_epoch_and_once(store: 
         wrong(&mut *sink, RecordType::Entity, "acme:malware--extra").await,
     ];
     let batch = Batch { records: vec![upsert(entity(MALWARE, "Mal'ware"), 1, 0)], next: vec![] };
-    assert_eq!(sink.mend(&all, &batch).await.unwrap(), 0);
-    assert_eq!(sink.mend(&all, &batch).await.unwrap(), 2, "none is there any more as it was seen");
+    assert_eq!(sink.mend(&all, &batch).await.unwrap().left, 0);
+    assert_eq!(sink.mend(&all, &batch).await.unwrap().left, 2, "none is there any more as it was seen");
     for ty in sink.supports() {
         assert_eq!(held(&mut *sink, *ty).await, expected(&*sink, &of_type(&right, *ty)), "{ty}");
     }
@@ -196,7 +196,7 @@ pub async fn mending_leaves_what_the_connector_wrote_meanwhile(store: &Store) {
     sink.put(&batch(vec![entity(MALWARE, "seen"), entity(INDICATOR, "x")], 1, 1)).await.unwrap();
     let seen = wrong(&mut *mender, RecordType::Entity, &format!("acme:{MALWARE}")).await;
     sink.put(&batch(vec![entity(MALWARE, "meanwhile")], 3, 2)).await.unwrap();
-    assert_eq!(mender.mend(&[seen], &batch(vec![entity(MALWARE, "late")], 2, 1)).await.unwrap(), 1);
+    assert_eq!(mender.mend(&[seen], &batch(vec![entity(MALWARE, "late")], 2, 1)).await.unwrap().left, 1);
     sink.put(&of(vec![delete(&entity(INDICATOR, ""), 4, 3)], 4)).await.unwrap();
     // Older than the deletion, which no row remembers everywhere: the caller looks into the topic afterwards, and deletes again.
     mender.mend(&[], &batch(vec![entity(INDICATOR, "back")], 2, 1)).await.unwrap();

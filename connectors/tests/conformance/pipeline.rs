@@ -1,4 +1,5 @@
 //! What a connector promises end to end: from topics, through the runtime, into a store. The log and the registry are the embedded ones.
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,12 +21,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::records::*;
 use super::stores::{Store, sqlite, wrong};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A log with the output topics of a cell.
 pub struct Source {
-    log: Arc<dyn Log>,
-    topics: Topics,
+    pub log: Arc<dyn Log>,
+    pub topics: Topics,
     encoder: Encoder,
     _directory: tempfile::TempDir,
 }
@@ -90,29 +91,43 @@ impl Source {
     }
 
     fn dead_letters(&self, connector: &str) -> Vec<Record> {
-        let partition = TopicPartition::new(self.topics.dlq_sink(connector), 0);
-        let end = self.log.range(&partition).unwrap().end;
-        let mut reader = self.log.reader(&[(partition, Offset(0))]).unwrap();
-        let mut letters = Vec::new();
-        while reader.positions().iter().any(|(_, at)| *at < end) {
-            reader.poll(&mut letters, 1_000, Duration::from_millis(100)).unwrap();
+        self.read(TopicPartition::new(self.topics.dlq_sink(connector), 0))
+    }
+
+    /// All records of a type that the log holds.
+    pub fn records(&self, ty: RecordType) -> Vec<Record> {
+        (0..2).flat_map(|number| self.read(TopicPartition::new(ty.topic(&self.topics), number))).collect()
+    }
+
+    /// Where the partitions of a type end.
+    pub fn ends(&self, ty: RecordType) -> BTreeMap<i32, Offset> {
+        let end = |number| self.log.range(&TopicPartition::new(ty.topic(&self.topics), number)).unwrap().end;
+        (0..2).map(|number| (number, end(number))).collect()
+    }
+
+    fn read(&self, partition: TopicPartition) -> Vec<Record> {
+        let range = self.log.range(&partition).unwrap();
+        let mut reader = self.log.reader(&[(partition, range.start)]).unwrap();
+        let mut records = Vec::new();
+        while reader.positions().iter().any(|(_, at)| *at < range.end) {
+            reader.poll(&mut records, 1_000, Duration::from_millis(100)).unwrap();
         }
-        letters
+        records
     }
 }
 
-fn quick(store: &Store) -> ConnectorConfig {
+pub fn quick(store: &Store) -> ConnectorConfig {
     let mut config = store.config.clone();
     config.batch.interval_ms = 20;
     (config.backoff.min_ms, config.backoff.max_ms) = (20, 200);
     config
 }
 
-fn entities(count: usize) -> Vec<OutputRecord> {
+pub fn entities(count: usize) -> Vec<OutputRecord> {
     (0..count).map(|n| entity(&format!("malware--{n:08x}-1111-4111-8111-111111111111"), &format!("m{n}"))).collect()
 }
 
-async fn stop(connectors: Connectors) -> ConnectorStatus {
+pub async fn stop(connectors: Connectors) -> ConnectorStatus {
     let mut last = connectors.stop().await;
     assert_eq!(last.len(), 1);
     let last = last.remove(0);
@@ -146,6 +161,29 @@ pub async fn a_restart_goes_on_where_the_store_is(store: &Store) {
     connectors.caught_up(PATIENCE).await.unwrap();
     assert_eq!(stop(connectors).await.written, 10, "nothing is read twice");
     assert!(source.verify(&config).await.is_equal());
+}
+
+pub async fn a_position_that_has_expired_is_no_silent_gap(store: &Store) {
+    let (source, mut config) = (Source::new(), quick(store));
+    source.write(&entities(20), 1, true);
+    let connectors = source.start(vec![config.clone()]);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    stop(connectors).await;
+    let more: Vec<_> = (20..60).map(|n| entity(&format!("malware--{n:08x}-1111-4111-8111-111111111111"), "late")).collect();
+    source.write(&more, 2, true);
+    for (number, end) in source.ends(RecordType::Entity) {
+        source.log.trim(&TopicPartition::new(RecordType::Entity.topic(&source.topics), number), Offset(end.0 - 2)).unwrap();
+    }
+    let connectors = source.start(vec![config.clone()]);
+    let refused = connectors.caught_up(PATIENCE).await.unwrap_err().to_string();
+    assert!(refused.contains("holds nothing before") && refused.contains("give the connector another name"), "{refused}");
+    drop(connectors);
+    config.name = "another".into();
+    let connectors = source.start(vec![config.clone()]);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let report = source.verify(&config).await;
+    assert!(report.is_equal() && report.types[&RecordType::Entity].equal == 4, "{report:?}");
+    stop(connectors).await;
 }
 
 pub async fn bad_records_are_dead_lettered_and_the_rest_is_stored(store: &Store) {

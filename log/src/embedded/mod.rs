@@ -35,6 +35,14 @@ impl Embedded {
         Ok(Self { store: Arc::new(Store::open(directory, options)?) })
     }
 
+    /// What the log in `directory` holds now, to be read only: beside the process that has it open, or without one.
+    ///
+    /// # Errors
+    /// [`LogError::Fatal`] when there is none, or it is damaged.
+    pub fn read_only(directory: &Path) -> Result<Self, LogError> {
+        Ok(Self { store: Arc::new(Store::read_only(directory)?) })
+    }
+
     /// A log in a new directory for temporary files, without waiting for the disk: for what lasts as long as one command. The directory goes with
     /// the last clone; after a kill it stays.
     ///

@@ -45,10 +45,18 @@ pub(super) struct Store {
     committed: Condvar,
     /// Removed with the log, where it is a temporary one.
     _temporary: Option<TempDir>,
-    /// Held as long as the log is open; the system gives it back when the process ends, however it ends.
-    _lock: File,
+    /// Held as long as the log is open for writing; the system gives it back when the process ends, however it ends.
+    lock: Option<File>,
 }
 
+/// What a log is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    Write,
+}
+
+#[derive(Default)]
 struct Inner {
     segments: BTreeMap<u64, Arc<File>>,
     /// The segment being written, and its length.
@@ -108,34 +116,36 @@ impl Store {
             what: "open the embedded log",
             message: format!("{} is in use by another process; stop it, or use another directory", directory.display()),
         })?;
-        let mut inner = Inner {
-            segments: BTreeMap::new(),
-            current: (0, 0),
-            topics: Vec::new(),
-            by_name: HashMap::new(),
-            generations: HashMap::new(),
-            last_timestamp: 0,
-        };
-        let mut numbers: Vec<u64> = fs::read_dir(directory)
-            .map_err(&opening)?
-            .flatten()
-            .filter_map(|file| file.file_name().to_str()?.strip_suffix(".log")?.parse().ok())
-            .collect();
-        numbers.sort_unstable();
-        for (at, number) in numbers.iter().enumerate() {
-            inner.load(directory, *number, at + 1 == numbers.len())?;
-        }
-        if numbers.is_empty() {
+        let mut inner = Inner::default();
+        inner.load_all(directory, Access::Write)?;
+        if inner.segments.is_empty() {
             inner.begin_segment(directory, 0)?;
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            options,
-            inner: Mutex::new(inner),
-            committed: Condvar::new(),
-            _temporary: None,
-            _lock: lock,
-        })
+        Ok(Self::new(directory, options, inner, Some(lock)))
+    }
+
+    /// What another process has committed by now: no lock, and nothing is written, not even where a crash left a torn end.
+    pub(super) fn read_only(directory: &Path) -> Result<Self, LogError> {
+        let mut inner = Inner::default();
+        inner.load_all(directory, Access::Read)?;
+        if inner.segments.is_empty() {
+            let message = format!("{} holds no log; see `log:` in the configuration", directory.display());
+            return Err(LogError::Fatal { what: "open the embedded log", message });
+        }
+        Ok(Self::new(directory, EmbeddedOptions::default(), inner, None))
+    }
+
+    fn new(directory: &Path, options: EmbeddedOptions, inner: Inner, lock: Option<File>) -> Self {
+        let directory = directory.to_owned();
+        Self { directory, options, inner: Mutex::new(inner), committed: Condvar::new(), _temporary: None, lock }
+    }
+
+    fn may_write(&self) -> Result<(), LogError> {
+        if self.lock.is_none() {
+            let message = format!("{} is open for reading only", self.directory.display());
+            return Err(LogError::Fatal { what: "write the embedded log", message });
+        }
+        Ok(())
     }
 
     pub(super) fn temporary(options: EmbeddedOptions) -> Result<Self, LogError> {
@@ -154,6 +164,7 @@ impl Store {
         if inner.by_name.contains_key(spec.name.as_str()) {
             return Ok(());
         }
+        self.may_write()?;
         let number = inner.topics.len() as u32;
         let partitions = spec.partitions.max(1) as u32;
         let mut body = Vec::new();
@@ -228,6 +239,7 @@ impl Store {
 
     /// Writes a frame of records; `holder` is the transactional id and generation that must still be in force.
     pub(super) fn commit(&self, records: &[NewRecord], holder: Option<(&str, u64)>) -> Result<(), LogError> {
+        self.may_write()?;
         let mut inner = self.lock();
         if let Some((id, generation)) = holder
             && inner.generations.get(id) != Some(&generation)
@@ -248,6 +260,7 @@ impl Store {
     }
 
     pub(super) fn trim(&self, partition: &TopicPartition, offset: Offset) -> Result<(), LogError> {
+        self.may_write()?;
         let mut inner = self.lock();
         let (number, _) = inner.topic(&partition.topic)?;
         inner.partition(partition)?;
@@ -386,16 +399,37 @@ impl Inner {
         }
     }
 
-    /// Reads a segment's frames into the index. A torn end of the last segment is cut off; anywhere else it is damage.
-    fn load(&mut self, directory: &Path, number: u64, is_last: bool) -> Result<(), LogError> {
+    /// Reads all segments into the index.
+    fn load_all(&mut self, directory: &Path, access: Access) -> Result<(), LogError> {
+        let files = fs::read_dir(directory)
+            .map_err(|error| LogError::Fatal { what: "open the embedded log", message: format!("{}: {error}", directory.display()) })?;
+        let mut numbers: Vec<u64> =
+            files.flatten().filter_map(|file| file.file_name().to_str()?.strip_suffix(".log")?.parse().ok()).collect();
+        numbers.sort_unstable();
+        for (at, number) in numbers.iter().enumerate() {
+            self.load(directory, *number, at + 1 == numbers.len(), access)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a segment's frames into the index. A torn end of the last segment is cut off, or, by a reader, passed over, for another process may be
+    /// writing it; anywhere else it is damage.
+    fn load(&mut self, directory: &Path, number: u64, is_last: bool, access: Access) -> Result<(), LogError> {
         let path = segment_path(directory, number);
         let loading = failed("load the embedded log");
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(&loading)?;
+        let file = OpenOptions::new().read(true).write(access == Access::Write).open(&path).map_err(&loading)?;
         let length = file.metadata().map_err(&loading)?.len();
-        let mut reader = io::BufReader::with_capacity(1 << 20, &file);
+        let mut reader = io::BufReader::with_capacity(1 << 20, FromHere(&file, 0));
         let mut at = 0;
         while at < length {
-            match read_frame(&mut reader, length - at).map_err(&loading)? {
+            let mut frame = read_frame(&mut reader, length - at).map_err(&loading)?;
+            let is_torn = frame.is_none() && is_last && !holds_frame(&file, at + 1, length).map_err(&loading)?;
+            if frame.is_none() && !is_torn && access == Access::Read {
+                // Its writer may have completed it, and the one after it, since.
+                reader = io::BufReader::with_capacity(1 << 20, FromHere(&file, at));
+                frame = read_frame(&mut reader, length - at).map_err(&loading)?;
+            }
+            match frame {
                 Some((kind, body)) => {
                     if self.apply(kind, &body, number, at + HEADER as u64).is_none() {
                         let message = format!("{} holds a frame at byte {at} that cannot be read", path.display());
@@ -403,7 +437,8 @@ impl Inner {
                     }
                     at += (HEADER + body.len()) as u64;
                 }
-                None if is_last && !holds_frame(&file, at + 1, length).map_err(&loading)? => {
+                None if is_torn && access == Access::Read => break,
+                None if is_torn => {
                     tracing::warn!(path = %path.display(), at, "cutting off a transaction that was being written when the process ended");
                     file.set_len(at).map_err(&loading)?;
                     break;

@@ -56,17 +56,7 @@ impl Journal {
     /// # Errors
     /// [`LogError`]; an entry that cannot be read, or one that is missing between two others, is [`LogError::Fatal`], for nothing after it can be replayed.
     pub fn read(&mut self, log: &dyn Log) -> Result<Vec<JournalEntry>, LogError> {
-        let mut entries: Vec<JournalEntry> = Vec::new();
-        read_all(log, &self.topic, |record| {
-            let entry = decode(&record)?;
-            if let Some(before) = entries.last()
-                && before.epoch.next() != entry.epoch
-            {
-                return Err(broken(&record, &format!("epoch {} follows epoch {}", entry.epoch.0, before.epoch.0)));
-            }
-            entries.push(entry);
-            Ok(())
-        })?;
+        let entries = read_entries(log, &self.topic)?;
         self.head = entries.last().map(|entry| entry.epoch);
         Ok(entries)
     }
@@ -77,18 +67,46 @@ impl Journal {
     /// [`LogError::Fenced`] when another process has taken over: then nothing of this epoch may leave.
     pub fn append(&mut self, entry: &JournalEntry) -> Result<(), LogError> {
         debug_assert!(self.head.is_none_or(|head| head.next() == entry.epoch), "epochs are journalled without a gap");
-        let value = serde_json::to_vec(entry).map_err(|error| LogError::Fatal { what: "write the journal", message: error.to_string() })?;
-        let record = NewRecord {
-            topic: self.topic.as_str().into(),
-            partition: Some(0),
-            key: Some(entry.epoch.0.to_string().into()),
-            value: Some(Bytes::from(value)),
-            headers: Headers::default(),
-        };
+        let record = Self::record(&self.topic, entry)?;
         transact(&mut *self.writer, "journal", |writer| writer.send(record.clone()))?;
         self.head = Some(entry.epoch);
         Ok(())
     }
+
+    /// The record of an entry.
+    pub(crate) fn record(topic: &str, entry: &JournalEntry) -> Result<NewRecord, LogError> {
+        let value = serde_json::to_vec(entry).map_err(|error| LogError::Fatal { what: "write the journal", message: error.to_string() })?;
+        Ok(NewRecord {
+            topic: topic.into(),
+            partition: Some(0),
+            key: Some(entry.epoch.0.to_string().into()),
+            value: Some(Bytes::from(value)),
+            headers: Headers::default(),
+        })
+    }
+}
+
+/// Reads a journal to its present end, without taking it over: its cell may be running.
+///
+/// # Errors
+/// As [`Journal::read`].
+pub fn read(log: &dyn Log, topics: &Topics) -> Result<Vec<JournalEntry>, LogError> {
+    read_entries(log, &topics.epochs())
+}
+
+fn read_entries(log: &dyn Log, topic: &str) -> Result<Vec<JournalEntry>, LogError> {
+    let mut entries: Vec<JournalEntry> = Vec::new();
+    read_all(log, topic, |record| {
+        let entry = decode(&record)?;
+        if let Some(before) = entries.last()
+            && before.epoch.next() != entry.epoch
+        {
+            return Err(broken(&record, &format!("epoch {} follows epoch {}", entry.epoch.0, before.epoch.0)));
+        }
+        entries.push(entry);
+        Ok(())
+    })?;
+    Ok(entries)
 }
 
 /// Deletes the entries before `epoch`. The entry of `epoch` itself stays though a snapshot covers it: a journal that has ever been used is never

@@ -17,7 +17,7 @@ pub use clock::{Clock, SetClock, SystemClock};
 pub use entry::{EpochRange, JournalEntry};
 pub use error::EpochError;
 pub use former::{Formed, Former};
-pub use journal::{Journal, trim};
+pub use journal::{Journal, read, trim};
 pub(crate) use journal::{read_all, writer_id};
 pub use settings::EpochSettings;
 

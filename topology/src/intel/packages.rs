@@ -419,6 +419,20 @@ fn read_declaration(bytes: &[u8]) -> Result<Option<(FeedKey, FeedChange)>, Strin
     Ok(Some((FeedKey { tenant, feed }, change)))
 }
 
+/// The feed of which a record of `in.control` declares the kind; removals and all else declare nothing.
+pub(crate) fn declared(bytes: &[u8]) -> Option<FeedKey> {
+    match read_declaration(bytes) {
+        Ok(Some((feed, FeedChange::Snapshot(_)))) => Some(feed),
+        _ => None,
+    }
+}
+
+/// A declaration, as `in.control` holds it.
+pub(crate) fn declaration(of: FeedKey, snapshot: bool) -> Bytes {
+    let value = serde_json::json!({ "kind": "feed", "tenant": of.tenant.as_str(), "feed": of.feed.as_str(), "snapshot": snapshot });
+    value.to_string().into()
+}
+
 impl From<Poison> for Rejection {
     fn from(poison: Poison) -> Self {
         Self { position: poison.position, stage: poison.stage, reason: poison.reason.into(), message: poison.message, bytes: poison.bytes }

@@ -11,10 +11,25 @@ use crate::epoch::Epoch;
 /// each heartbeat would be waste. A snapshot goes by *durable* (I3): one taken by *done* could be newer than the gate that a restart reads, and would
 /// then be passed over, with the journal before it already trimmed. So a snapshot [demands](Committed::demand) its epoch and the lanes
 /// write progress for it.
-#[derive(Debug)]
+///
+/// In a cell of several processes process 0 has the marks of all lanes, for the others tell it theirs; another process has those of its own lanes, and
+/// takes the rest for done.
 pub struct Committed {
     lanes: Mutex<Lanes>,
     changed: Condvar,
+    /// Who else wants to know.
+    told: Box<dyn Fn(Mark) + Send + Sync>,
+}
+
+/// What became of a lane, or is demanded of all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// [`Committed`], *done*.
+    Done(u32, Epoch),
+    /// [`Committed`], *durable*.
+    Durable(u32, Epoch),
+    /// Every lane is to make its progress durable once it has done the epoch.
+    Demanded(Epoch),
 }
 
 #[derive(Debug)]
@@ -26,10 +41,17 @@ struct Lanes {
 }
 
 impl Committed {
+    #[cfg(test)]
     pub(crate) fn new(gates: Vec<Epoch>) -> Self {
+        Self::telling(gates, |_| {})
+    }
+
+    /// What each lane has committed; whatever changes is told to `told`.
+    pub(crate) fn telling(gates: Vec<Epoch>, told: impl Fn(Mark) + Send + Sync + 'static) -> Self {
         Self {
             lanes: Mutex::new(Lanes { done: gates.clone(), durable: gates, demanded: Epoch(0), failed: false }),
             changed: Condvar::new(),
+            told: Box::new(told),
         }
     }
 
@@ -42,12 +64,14 @@ impl Committed {
     pub(crate) fn set_done(&self, lane: u32, epoch: Epoch) {
         raise(&mut self.lanes().done, lane, epoch);
         self.changed.notify_all();
+        (self.told)(Mark::Done(lane, epoch));
     }
 
     /// The lane's progress record says `epoch`.
     pub(crate) fn set_durable(&self, lane: u32, epoch: Epoch) {
         raise(&mut self.lanes().durable, lane, epoch);
         self.changed.notify_all();
+        (self.told)(Mark::Durable(lane, epoch));
     }
 
     pub(crate) fn fail(&self) {
@@ -59,11 +83,18 @@ impl Committed {
     pub fn demand(&self, epoch: Epoch) {
         let mut lanes = self.lanes();
         lanes.demanded = lanes.demanded.max(epoch);
+        drop(lanes);
+        (self.told)(Mark::Demanded(epoch));
     }
 
     /// What was last demanded.
     pub(super) fn demanded(&self) -> Epoch {
         self.lanes().demanded
+    }
+
+    /// What a lane has done.
+    pub(super) fn done(&self, lane: u32) -> Epoch {
+        self.lanes().done.get(lane as usize).copied().unwrap_or_default()
     }
 
     /// What every lane has done.

@@ -13,11 +13,13 @@ use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
 use sightline_failpoints::{self as failpoints, Point};
-use sightline_log::{Log, LogError};
+use sightline_log::{Log, LogError, TransactionalWriter};
 use sightline_schemas::topic::Topics;
 
-pub use committed::Committed;
+pub use committed::{Committed, Mark};
+pub(crate) use progress::record as progress_record;
 
+use crate::cluster::Place;
 use crate::epoch::{Epoch, writer_id};
 use crate::output::Emission;
 
@@ -63,40 +65,60 @@ impl LaneSender {
     }
 }
 
-/// All lanes of a cell, taken over from any older process.
+/// The lanes of this process, taken over from any older one: nobody else writes to them.
+pub struct Fenced {
+    writers: Vec<(u32, Box<dyn TransactionalWriter>)>,
+}
+
+/// The running lanes of this process.
 pub struct Lanes {
     senders: Vec<(u32, LaneSender)>,
     threads: Vec<JoinHandle<Result<(), LogError>>>,
     committed: Arc<Committed>,
 }
 
-impl Lanes {
-    /// Fences every lane, *then* reads what each has committed, and starts their threads. `window`: how many epochs may be under way.
+/// What each lane of a cell has committed; epoch 0 if nothing. Read once all of them are fenced.
+///
+/// # Errors
+/// [`LogError`].
+pub fn gates(log: &dyn Log, topics: &Topics, settings: &LaneSettings) -> Result<Vec<Epoch>, LogError> {
+    progress::read(log, topics, settings.count)
+}
+
+impl Fenced {
+    /// Takes the lanes of this process over.
     ///
     /// # Errors
     /// [`LogError`].
-    pub fn open(log: &dyn Log, topics: &Topics, settings: &LaneSettings, window: u64) -> Result<Self, LogError> {
-        let ids: Vec<String> = (0..settings.count).map(|lane| writer_id(topics, &format!("lane-{lane}"))).collect();
+    pub fn take_over(log: &dyn Log, topics: &Topics, settings: &LaneSettings, place: Place) -> Result<Self, LogError> {
+        let ids = (0..settings.count).filter(|lane| place.has_lane(*lane)).map(|lane| (lane, writer_id(topics, &format!("lane-{lane}"))));
         // In parallel: each takeover may wait for a transaction of the older process to end.
-        let writers: Vec<_> = std::thread::scope(|scope| {
-            let openings: Vec<_> = ids.iter().map(|id| scope.spawn(|| log.transactional(id))).collect();
+        let writers = std::thread::scope(|scope| {
+            let openings: Vec<_> = ids.map(|(lane, id)| (lane, scope.spawn(move || log.transactional(&id)))).collect();
             openings
                 .into_iter()
-                .map(|opening| {
-                    opening.join().unwrap_or(Err(LogError::Fatal { what: "open a lane", message: "its thread panicked".into() }))
+                .map(|(lane, opening)| {
+                    let failed = |_| Err(LogError::Fatal { what: "open a lane", message: "its thread panicked".into() });
+                    opening.join().unwrap_or_else(failed).map(|writer| (lane, writer))
                 })
-                .collect()
-        });
+                .collect::<Result<_, _>>()
+        })?;
         failpoints::hit(Point::StartLanes, "");
-        let gates = progress::read(log, topics, settings.count)?;
-        let committed = Arc::new(Committed::new(gates.clone()));
+        Ok(Self { writers })
+    }
+
+    /// Starts the lanes' threads, which drop what they had committed. `window`: how many epochs may be under way.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn start(self, topics: &Topics, settings: &LaneSettings, window: u64, committed: Arc<Committed>) -> Result<Lanes, LogError> {
         let (mut senders, mut threads) = (Vec::new(), Vec::new());
-        for ((lane, writer), gate) in (0..).zip(writers).zip(gates) {
+        for (lane, writer) in self.writers {
             let (sender, receiver) = sync_channel(window as usize + 2);
             let lane_thread = thread::LaneThread {
                 lane,
-                writer: writer?,
-                gate,
+                writer,
+                gate: committed.done(lane),
                 records: record::Records::new(topics),
                 progress_topic: topics.progress().into(),
                 settings: settings.clone(),
@@ -106,7 +128,19 @@ impl Lanes {
             threads.push(spawned.map_err(|error| LogError::Fatal { what: "start a lane", message: error.to_string() })?);
             senders.push((lane, LaneSender { sender }));
         }
-        Ok(Self { senders, threads, committed })
+        Ok(Lanes { senders, threads, committed })
+    }
+}
+
+impl Lanes {
+    /// The lanes of a process alone.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn open(log: &dyn Log, topics: &Topics, settings: &LaneSettings, window: u64) -> Result<Self, LogError> {
+        let fenced = Fenced::take_over(log, topics, settings, Place::alone(1))?;
+        let committed = Committed::telling(gates(log, topics, settings)?, |_| {});
+        fenced.start(topics, settings, window, Arc::new(committed))
     }
 
     /// What lanes have committed.

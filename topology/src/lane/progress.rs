@@ -33,7 +33,8 @@ pub(super) fn read(log: &dyn Log, topics: &Topics, count: u32) -> Result<Vec<Epo
     Ok(gates)
 }
 
-pub(super) fn record(topic: &Arc<str>, lane: u32, epoch: Epoch) -> NewRecord {
+/// A progress record.
+pub(crate) fn record(topic: &Arc<str>, lane: u32, epoch: Epoch) -> NewRecord {
     NewRecord {
         topic: Arc::clone(topic),
         partition: Some(0),

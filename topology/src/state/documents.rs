@@ -93,7 +93,7 @@ impl Documents {
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             if file.metadata()?.len() < mark {
                 let advice = format!(
-                    "{} is shorter than its snapshot says; remove the state directory and start again: it is rebuilt from the log",
+                    "{} is shorter than its snapshot says; remove the state directory and start again; if that is refused, run `sightline topology rebuild`",
                     path.display()
                 );
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, advice));
@@ -130,7 +130,7 @@ impl Documents {
         self.read(at).unwrap_or_else(|error| {
             let file = self.directory.join(file_name(at.vnode));
             panic!(
-                "{} is damaged at byte {}: {error}; remove the state directory and start again: it is rebuilt from the log",
+                "{} is damaged at byte {}: {error}; remove the state directory and start again; if that is refused, run `sightline topology rebuild`",
                 file.display(),
                 at.offset()
             )

@@ -1,8 +1,10 @@
 //! The manifest: which segments and how much of the documents make the state of one epoch. Written last, by rename: it is there and whole, or not there.
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sightline_failpoints::{self as failpoints, Point};
 use sightline_schemas::Micros;
@@ -44,9 +46,9 @@ impl Manifest {
 
 /// The file: the manifest and the hash of its JSON.
 #[derive(Serialize, Deserialize)]
-struct Sealed {
+struct Sealed<T> {
     checksum: String,
-    manifest: Manifest,
+    manifest: T,
 }
 
 /// A store of manifests and segments.
@@ -58,13 +60,29 @@ pub struct ManifestError {
     source: std::io::Error,
 }
 
-fn checksum(manifest: &Manifest) -> String {
+fn checksum(manifest: &impl Serialize) -> String {
     // A struct of strings and numbers always serialises.
     blake3::hash(&serde_json::to_vec(manifest).unwrap_or_default()).to_hex().to_string()
 }
 
-fn name_of(epoch: Epoch) -> String {
+/// A manifest, of this kind or another, as a file.
+pub(super) fn seal<T: Serialize>(manifest: T) -> io::Result<Vec<u8>> {
+    Ok(serde_json::to_vec(&Sealed { checksum: checksum(&manifest), manifest })?)
+}
+
+/// Reads what [`seal`] made; nothing when it is damaged.
+pub(super) fn unseal<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let sealed: Sealed<T> = serde_json::from_slice(bytes).ok()?;
+    (sealed.checksum == checksum(&sealed.manifest)).then_some(sealed.manifest)
+}
+
+pub(crate) fn name_of(epoch: Epoch) -> String {
     format!("manifest-{}.json", epoch.0)
+}
+
+/// The epoch in a name, if it is a manifest's.
+pub(super) fn epoch_of(name: &str) -> Option<Epoch> {
+    name.strip_prefix("manifest-")?.strip_suffix(".json")?.parse().ok().map(Epoch)
 }
 
 fn is_manifest(name: &str) -> bool {
@@ -98,25 +116,29 @@ pub fn adopt(directory: &Path, restored: Option<Epoch>) -> Result<(), ManifestEr
         }
     }
     durable::sync_directory(directory).map_err(failed("sync"))?;
-    collect_garbage(directory, u64::MAX);
+    collect_garbage(directory, u64::MAX, &[]);
     Ok(())
 }
 
-/// Writes a manifest, then removes what only manifests older than the last two name. What it names must be on the disk, names included.
-/// Returns the epoch of the oldest manifest kept, once there are two: nothing before it is needed any more.
+/// Writes a manifest, then removes what only manifests older than the last two name, but for those of the epochs `pinned`, which are being copied. What it
+/// names must be on the disk, names included. Returns the epoch of the older of the last two, once there are two: nothing before it is needed any more.
 ///
 /// # Errors
 /// When the disk refuses; the manifests before stay valid.
-pub fn commit(directory: &Path, manifest: &Manifest) -> Result<Option<Epoch>, ManifestError> {
-    let path = path_of(directory, manifest.epoch);
-    let sealed = Sealed { checksum: checksum(manifest), manifest: manifest.clone() };
-    durable::write(&path, |file| serde_json::to_writer(file, &sealed).map_err(Into::into)).map_err(|source| ManifestError {
-        what: "write",
-        path,
-        source,
-    })?;
+pub fn commit(directory: &Path, manifest: &Manifest, pinned: &[Epoch]) -> Result<Option<Epoch>, ManifestError> {
+    write(directory, manifest)?;
     failpoints::hit(Point::ManifestDurable, "");
-    Ok(collect_garbage(directory, manifest.epoch.0))
+    Ok(collect_garbage(directory, manifest.epoch.0, pinned))
+}
+
+/// Writes a manifest.
+///
+/// # Errors
+/// When the disk refuses.
+pub(crate) fn write(directory: &Path, manifest: &Manifest) -> Result<(), ManifestError> {
+    let path = path_of(directory, manifest.epoch);
+    let written = seal(manifest).and_then(|bytes| durable::write(&path, |file| file.write_all(&bytes)));
+    written.map_err(|source| ManifestError { what: "write", path, source })
 }
 
 /// The valid manifests, newest first. Damaged ones are named in the log and left out.
@@ -133,9 +155,8 @@ pub fn list(directory: &Path) -> Vec<Manifest> {
 }
 
 fn read(path: &Path) -> Option<Manifest> {
-    let sealed: Option<Sealed> = fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    match sealed {
-        Some(sealed) if sealed.checksum == checksum(&sealed.manifest) && sealed.manifest.version == VERSION => Some(sealed.manifest),
+    match fs::read(path).ok().and_then(|bytes| unseal::<Manifest>(&bytes)) {
+        Some(manifest) if manifest.version == VERSION => Some(manifest),
         _ => {
             tracing::warn!(path = %path.display(), "this manifest is damaged or of another version; the one before it will be used");
             None
@@ -143,22 +164,23 @@ fn read(path: &Path) -> Option<Manifest> {
     }
 }
 
-/// Removes all manifests but the last two, and the segments up to epoch `until` that none of those names: segments of a snapshot under way are newer.
-/// Best effort: what stays is found again by the next snapshot.
-fn collect_garbage(directory: &Path, until: u64) -> Option<Epoch> {
-    let kept = list(directory);
-    for old in kept.iter().skip(KEEP) {
+/// Removes all manifests but the last two and the pinned ones, and the segments up to epoch `until` that none of those names: segments of a snapshot under
+/// way are newer. Best effort: what stays is found again by the next snapshot.
+fn collect_garbage(directory: &Path, until: u64, pinned: &[Epoch]) -> Option<Epoch> {
+    let known = list(directory);
+    let is_kept = |(at, manifest): &(usize, &Manifest)| *at < KEEP || pinned.contains(&manifest.epoch);
+    let (kept, old): (Vec<_>, Vec<_>) = known.iter().enumerate().partition(is_kept);
+    for (_, old) in old {
         let _ = fs::remove_file(path_of(directory, old.epoch));
     }
-    let named: BTreeSet<String> =
-        kept.iter().take(KEEP).flat_map(|manifest| manifest.segments.iter().map(SegmentMeta::file_name)).collect();
+    let named: BTreeSet<String> = kept.iter().flat_map(|(_, manifest)| manifest.segments.iter().map(SegmentMeta::file_name)).collect();
     for file in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = file.file_name().to_string_lossy().into_owned();
         if SegmentMeta::epoch_of(&name).is_some_and(|epoch| epoch.0 <= until) && !named.contains(&name) {
             let _ = fs::remove_file(file.path());
         }
     }
-    kept.get(KEEP - 1).map(|manifest| manifest.epoch)
+    known.get(KEEP - 1).map(|manifest| manifest.epoch)
 }
 
 #[cfg(test)]
@@ -174,7 +196,7 @@ mod tests {
     fn the_last_two_manifests_are_kept() {
         let directory = tempfile::tempdir().unwrap();
         for epoch in [3, 9, 27] {
-            commit(directory.path(), &manifest(epoch)).unwrap();
+            commit(directory.path(), &manifest(epoch), &[]).unwrap();
         }
         assert_eq!(list(directory.path()).iter().map(|manifest| manifest.epoch.0).collect::<Vec<_>>(), [27, 9]);
     }
@@ -195,12 +217,24 @@ mod tests {
         for segment in ["01-002-3.seg", "01-002-9.seg", "01-002-99.seg"] {
             fs::write(directory.path().join(segment), "").unwrap();
         }
-        assert_eq!(commit(directory.path(), &with_segment(3, 3)).unwrap(), None);
-        assert_eq!(commit(directory.path(), &with_segment(9, 9)).unwrap(), Some(Epoch(3)));
+        assert_eq!(commit(directory.path(), &with_segment(3, 3), &[]).unwrap(), None);
+        assert_eq!(commit(directory.path(), &with_segment(9, 9), &[]).unwrap(), Some(Epoch(3)));
         assert!(names(directory.path()).contains("01-002-3.seg"), "the older manifest still names it");
-        assert_eq!(commit(directory.path(), &with_segment(27, 9)).unwrap(), Some(Epoch(9)));
+        assert_eq!(commit(directory.path(), &with_segment(27, 9), &[]).unwrap(), Some(Epoch(9)));
         let left = ["01-002-9.seg", "01-002-99.seg", "manifest-27.json", "manifest-9.json"].map(str::to_owned);
         assert_eq!(names(directory.path()), BTreeSet::from(left));
+    }
+
+    #[test]
+    fn what_is_being_copied_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        for epoch in [3, 9, 27, 81] {
+            fs::write(directory.path().join(format!("01-002-{epoch}.seg")), "").unwrap();
+            let oldest = commit(directory.path(), &with_segment(epoch, epoch), &[Epoch(3)]).unwrap();
+            assert_eq!(oldest, [None, Some(Epoch(3)), Some(Epoch(9)), Some(Epoch(27))][(epoch as f64).log(3.0).round() as usize - 1]);
+        }
+        let left = ["01-002-27.seg", "01-002-3.seg", "01-002-81.seg", "manifest-27.json", "manifest-3.json", "manifest-81.json"];
+        assert_eq!(names(directory.path()), BTreeSet::from(left.map(str::to_owned)));
     }
 
     #[test]
@@ -208,7 +242,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for (epoch, segment) in [(9, 9), (27, 27)] {
             fs::write(directory.path().join(format!("01-002-{segment}.seg")), "").unwrap();
-            commit(directory.path(), &with_segment(epoch, segment)).unwrap();
+            commit(directory.path(), &with_segment(epoch, segment), &[]).unwrap();
         }
         fs::write(directory.path().join("manifest-30.json"), "torn").unwrap();
         fs::write(directory.path().join("manifest-31.tmp"), "torn").unwrap();
@@ -225,7 +259,7 @@ mod tests {
         manifest.segments = vec![SegmentMeta { table: 1, vnode: 7, epoch: Epoch(42) }];
         manifest.documents = vec![Mark { vnode: 7, len: 4096 }];
         let directory = tempfile::tempdir().unwrap();
-        commit(directory.path(), &manifest).unwrap();
+        commit(directory.path(), &manifest, &[]).unwrap();
         assert_eq!(fs::read_to_string(path_of(directory.path(), Epoch(42))).unwrap(), fs::read_to_string(&golden).unwrap().trim_end());
         assert_eq!(read(&golden), Some(manifest));
     }
@@ -234,7 +268,7 @@ mod tests {
     fn a_damaged_manifest_gives_way_to_the_one_before() {
         let directory = tempfile::tempdir().unwrap();
         for epoch in [3, 9] {
-            commit(directory.path(), &manifest(epoch)).unwrap();
+            commit(directory.path(), &manifest(epoch), &[]).unwrap();
         }
         let path = path_of(directory.path(), Epoch(9));
         for damage in 0..3 {
@@ -243,7 +277,7 @@ mod tests {
                 0 => bytes.truncate(bytes.len() / 2),
                 1 => bytes.clear(),
                 _ => {
-                    commit(directory.path(), &manifest(9)).unwrap();
+                    commit(directory.path(), &manifest(9), &[]).unwrap();
                     bytes = fs::read(&path).unwrap();
                     let at = bytes.windows(5).position(|word| word == b"wall\"").unwrap() + 6;
                     bytes[at] = b'8';

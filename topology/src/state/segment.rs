@@ -44,7 +44,9 @@ pub enum SegmentError {
         what: &'static str,
     },
     /// An entry is not of this table's types: written by another version without a change of fingerprint. Or too large to be written.
-    #[error("an entry of the state cannot be read or written: {0}; remove the state directory and start again: it is rebuilt from the log")]
+    #[error(
+        "an entry of the state cannot be read or written: {0}; remove the state directory and start again; if that is refused, run `sightline topology rebuild`"
+    )]
     Entry(String),
 }
 

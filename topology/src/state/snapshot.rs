@@ -2,7 +2,7 @@
 //!
 //! Every worker tells, at the same epoch, what changed in each of its tables and how long its documents are. When all have told, the files are
 //! synced; when every lane's *durable* progress has reached the epoch (invariant I3), the manifest is written, and the journal before the older of the two
-//! manifests kept is trimmed. A snapshot that cannot be written is given up; the next one holds more.
+//! manifests kept is trimmed; with a [store](super::store), that is before the older of the two kept there, if it is older. A snapshot that cannot be written is given up; the next one holds more.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::hash::Hash;
@@ -23,7 +23,10 @@ use super::documents::{self, Mark};
 use super::durable;
 use super::manifest::{self, Manifest};
 use super::segment::{self, Entries, SegmentError, SegmentMeta};
+use super::store::StateStore;
 use super::table::{KeyedTable, Routed};
+use super::upload::{UploadHandle, Uploads};
+use crate::cluster::control::{Part, Peer, ToLeader};
 use crate::epoch::{Epoch, trim};
 use crate::lane::Committed;
 
@@ -46,6 +49,7 @@ enum Message {
     Vnode { meta: SegmentMeta, entries: Entries },
     TableDone { epoch: Epoch, failed: bool },
     DocumentsDone { epoch: Epoch, marks: Option<Vec<Mark>> },
+    Part(Part),
 }
 
 /// Topic, partition, offset.
@@ -99,6 +103,11 @@ impl SnapshotSender {
         self.send(Message::DocumentsDone { epoch, marks: None });
     }
 
+    /// What another process of the cell has written.
+    pub fn part(&self, part: Part) {
+        self.send(Message::Part(part));
+    }
+
     fn send(&self, message: Message) {
         // The thread outlives all senders but on a panic, which ends the process anyway.
         let _ = self.sender.send(message);
@@ -113,17 +122,30 @@ pub struct SnapshotOptions {
     pub fingerprint: String,
     /// How many tables each worker reports.
     pub tables: usize,
-    /// How many workers report their tables and documents.
+    /// How many workers of this process report their tables and documents.
     pub workers: usize,
     /// The manifest that the state was restored from.
     pub restored: Option<Manifest>,
     /// What lanes have committed.
     pub committed: Arc<Committed>,
+    /// Who writes the manifest.
+    pub role: Role,
+    /// Where manifests and their files are copied to.
+    pub store: Option<Arc<dyn StateStore>>,
+}
+
+/// What a process does with the snapshots of its workers.
+pub enum Role {
+    /// It writes manifests, of its own part and those of so many others.
+    Leads(usize),
+    /// It tells the process that does.
+    Follows(Peer),
 }
 
 /// The running thread.
 pub struct Snapshots {
     thread: JoinHandle<()>,
+    uploads: Option<Uploads>,
 }
 
 /// A channel to be handed to workers before the thread runs.
@@ -138,17 +160,25 @@ pub struct SnapshotReceiver {
 }
 
 impl Snapshots {
-    /// Removes from the directory what the run does not go on from, and starts the thread.
+    /// Starts the thread. Where manifests are written, what the run does not go on from is removed from the directory first.
     ///
     /// # Errors
     /// When the directory cannot be cleaned, or the system has no more threads.
     pub fn start(receiver: SnapshotReceiver, options: SnapshotOptions) -> std::io::Result<Self> {
-        manifest::adopt(&options.directory, options.restored.as_ref().map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
-        let restored = options.restored.iter().flat_map(|manifest| &manifest.segments);
-        let segments = restored.map(|meta| ((meta.table, meta.vnode), meta.clone())).collect();
+        let segments = match options.role {
+            Role::Leads(_) => {
+                let restored = options.restored.as_ref();
+                manifest::adopt(&options.directory, restored.map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
+                restored.iter().flat_map(|manifest| &manifest.segments).map(|meta| ((meta.table, meta.vnode), meta.clone())).collect()
+            }
+            Role::Follows(_) => BTreeMap::new(),
+        };
         let synced_documents =
             options.restored.iter().flat_map(|manifest| &manifest.documents).map(|mark| (mark.vnode, mark.len)).collect();
+        let start = |store: &Arc<dyn StateStore>| Uploads::start(Arc::clone(store), options.directory.clone(), options.restored.clone());
+        let uploads = options.store.as_ref().map(start).transpose()?;
         let mut writer = Writer {
+            uploads: uploads.as_ref().map(Uploads::handle),
             options,
             journal: None,
             open: BTreeMap::new(),
@@ -156,15 +186,20 @@ impl Snapshots {
             unsynced: BTreeSet::new(),
             unwritten: BTreeMap::new(),
             synced_documents,
+            needed: None,
+            trimmed: None,
             distrusts_disk: false,
         };
         let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || writer.run(&receiver.receiver))?;
-        Ok(Self { thread })
+        Ok(Self { thread, uploads })
     }
 
     /// Waits for the last snapshot; all senders must be gone.
     pub fn close(self) {
         let _ = self.thread.join();
+        if let Some(uploads) = self.uploads {
+            uploads.close();
+        }
     }
 }
 
@@ -173,10 +208,11 @@ type Place = (u8, u8);
 
 struct Writer {
     options: SnapshotOptions,
+    uploads: Option<UploadHandle>,
     journal: Option<(Arc<dyn Log>, Topics)>,
     open: BTreeMap<Epoch, Open>,
-    /// The newest segment of each place, for the next manifest. It may be of a snapshot that was given up: it still is what the table holds, for
-    /// the place has not changed since, or it would have been written again.
+    /// The newest segment of each place, for the next manifest; where others write it, of those places that this process has written. It may be of a
+    /// snapshot that was given up: it still is what the table holds, for the place has not changed since, or it would have been written again.
     segments: BTreeMap<Place, SegmentMeta>,
     /// Written, and not known to be on the disk.
     unsynced: BTreeSet<SegmentMeta>,
@@ -184,6 +220,10 @@ struct Writer {
     unwritten: BTreeMap<Place, (SegmentMeta, Entries)>,
     /// How much of each vnode's documents is known to be on the disk.
     synced_documents: BTreeMap<u8, u64>,
+    /// The older of the last two manifests on the local disk: the journal before it is not needed here.
+    needed: Option<Epoch>,
+    /// Up to where the journal was last trimmed.
+    trimmed: Option<Epoch>,
     /// The system failed to sync a file. It may then have dropped what it held and call the file synced the next time, so no snapshot of this run
     /// can be trusted any more.
     distrusts_disk: bool,
@@ -195,6 +235,7 @@ struct Open {
     begun: Option<(Micros, Vec<Position>)>,
     tables: usize,
     documents: usize,
+    parts: usize,
     marks: Vec<Mark>,
     segments: Vec<SegmentMeta>,
     failed: bool,
@@ -211,6 +252,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.commit_ready();
+            self.trim_journal();
         }
         let last = self.open.iter().filter(|(_, open)| open.ready.is_some()).map(|(epoch, _)| *epoch).next_back();
         if let Some(epoch) = last
@@ -219,6 +261,7 @@ impl Writer {
             tracing::warn!(epoch = epoch.0, "the lanes did not commit; this snapshot is given up");
         }
         self.commit_ready();
+        self.trim_journal();
     }
 
     fn take(&mut self, message: Message) {
@@ -243,6 +286,15 @@ impl Writer {
                 open.documents += 1;
                 open.failed |= marks.is_none();
                 open.marks.extend(marks.into_iter().flatten());
+                epoch
+            }
+            Message::Part(Part { epoch, written }) => {
+                let open = self.open.entry(epoch).or_default();
+                open.parts += 1;
+                open.failed |= written.is_none();
+                let (segments, marks) = written.unwrap_or_default();
+                open.segments.extend(segments);
+                open.marks.extend(marks);
                 epoch
             }
         };
@@ -270,7 +322,8 @@ impl Writer {
     /// When all have told: makes the snapshot ready, or gives it up.
     fn finish(&mut self, epoch: Epoch) {
         let (workers, tables) = (self.options.workers, self.options.tables * self.options.workers);
-        let is_complete = |open: &Open| open.begun.is_some() && open.documents == workers && open.tables == tables;
+        let parts = if let Role::Leads(others) = self.options.role { others } else { 0 };
+        let is_complete = |open: &Open| open.begun.is_some() && open.documents == workers && open.tables == tables && open.parts == parts;
         let Some(open) = self.open.get_mut(&epoch).filter(|open| is_complete(open)) else { return };
         let Some((wall, positions)) = open.begun.take() else { return };
         let (marks, failed) = (std::mem::take(&mut open.marks), open.failed);
@@ -281,6 +334,16 @@ impl Writer {
             true => Err("see the errors before".to_owned()),
             false => self.write_late(epoch).and_then(|()| self.sync(epoch, &marks)),
         };
+        if let Role::Follows(leader) = &self.options.role {
+            if let Err(error) = &synced {
+                tracing::error!(%error, epoch = epoch.0, "failed to write this process's part of a snapshot");
+            }
+            let written = synced.ok().map(|()| (self.segments.values().cloned().collect(), marks));
+            self.open.remove(&epoch);
+            // A process that is gone has no use for it, and its end is noticed elsewhere.
+            let _ = leader.send(&ToLeader::Part(Part { epoch, written }));
+            return;
+        }
         match (synced, self.open.get_mut(&epoch)) {
             (Ok(()), Some(open)) => {
                 let mut manifest = Manifest::new(&self.options.fingerprint, epoch, wall, positions);
@@ -352,19 +415,33 @@ impl Writer {
             self.open.remove(&epoch);
             let Some(manifest) = ready else { continue };
             debug_assert!(manifest.epoch <= self.options.committed.durable() || failpoints::without(Control::ManifestAhead), "I3");
-            match manifest::commit(&self.options.directory, &manifest) {
+            let pinned = self.uploads.as_ref().map(UploadHandle::pinned).unwrap_or_default();
+            match manifest::commit(&self.options.directory, &manifest, &pinned) {
                 Ok(oldest) => {
                     tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot");
-                    self.trim_journal(oldest);
+                    self.needed = oldest;
+                    if let Some(uploads) = &self.uploads {
+                        uploads.offer(manifest);
+                    }
                 }
                 Err(error) => tracing::error!(%error, epoch = epoch.0, "this snapshot is given up"),
             }
         }
     }
 
-    fn trim_journal(&self, oldest: Option<Epoch>) {
-        if let (Some((log, topics)), Some(oldest)) = (&self.journal, oldest)
-            && let Err(error) = trimmed(&**log, topics, oldest)
+    /// Trims the journal behind what is needed: by the local disk, and by the store once it has caught up.
+    fn trim_journal(&mut self) {
+        let stored = self.uploads.as_ref().map(UploadHandle::oldest_stored);
+        let needed = match (self.needed, stored) {
+            (Some(local), Some(Some(stored))) => local.min(stored),
+            (Some(local), None) => local,
+            _ => return,
+        };
+        if self.trimmed.replace(needed) == Some(needed) {
+            return;
+        }
+        if let Some((log, topics)) = &self.journal
+            && let Err(error) = trimmed(&**log, topics, needed)
         {
             tracing::warn!(%error, "the journal is not trimmed; the next snapshot tries again");
         }

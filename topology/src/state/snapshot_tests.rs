@@ -43,6 +43,8 @@ impl Run {
             workers: 1,
             restored,
             committed: Arc::clone(&committed),
+            role: Role::Leads(0),
+            store: None,
         };
         let thread = Snapshots::start(receiver, options).unwrap();
         Self { table: KeyedTable::default(), sender, committed, thread, directory: directory.to_owned() }
@@ -266,6 +268,8 @@ fn child(directory: &Path) {
         workers: 1,
         restored,
         committed: Arc::clone(&committed),
+        role: Role::Leads(0),
+        store: None,
     };
     let _thread = Snapshots::start(receiver, options).unwrap();
     let mut said = epoch;

@@ -9,7 +9,7 @@ use sightline_schemas::avro::RecordType;
 use super::client::{Client, Refusal, may_pass, parse};
 use super::config::ElasticsearchConfig;
 use super::conflict::{self, Trust};
-use super::{TYPES, document};
+use super::{TYPES, document, indices};
 use crate::batch::{Batch, Op, SinkRecord};
 use crate::sink::{Refused, SinkError};
 
@@ -31,15 +31,30 @@ pub(super) struct Told {
     pub refused: Vec<Refused>,
     /// Those whose version, or condition, did not hold.
     pub conflicts: Vec<usize>,
+    /// How many went in.
+    pub written: u64,
 }
 
 /// Writes the newest record of each key. `trust`: what of a document that is in the way tells that it is ours.
-pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: &Batch, trust: Trust) -> Result<(), SinkError> {
+pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: &Batch, trust: Trust) -> Result<u64, SinkError> {
     let mut told = Told::default();
+    put(client, config, batch, &|alias| alias, &mut told).await?;
+    conflict::settle(client, config, batch, trust, &mut told).await?;
+    if told.refused.is_empty() { Ok(told.written) } else { Err(SinkError::Refused(told.refused)) }
+}
+
+/// Sends the newest record of each key under its epoch; `through`: the alias to write through, made of that to read through.
+pub(super) async fn put(
+    client: &Client,
+    config: &ElasticsearchConfig,
+    batch: &Batch,
+    through: &(dyn Fn(String) -> String + Sync),
+    told: &mut Told,
+) -> Result<(), SinkError> {
     let mut items = Vec::new();
     let mut bytes = 0;
     for ty in TYPES {
-        let target = config.alias(*ty);
+        let target = through(config.alias(*ty));
         for (at, record) in batch.newest(*ty) {
             if *ty == RecordType::Event && record.op == Op::Delete {
                 continue;
@@ -47,7 +62,7 @@ pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: 
             match lines(&target, record) {
                 Ok(lines) => {
                     if bytes + lines.len() > config.bulk_bytes() && !items.is_empty() {
-                        send(client, config, std::mem::take(&mut items), &mut told).await?;
+                        send(client, config, std::mem::take(&mut items), told).await?;
                         bytes = 0;
                     }
                     bytes += lines.len();
@@ -57,9 +72,7 @@ pub(super) async fn write(client: &Client, config: &ElasticsearchConfig, batch: 
             }
         }
     }
-    send(client, config, items, &mut told).await?;
-    conflict::settle(client, config, batch, trust, &mut told).await?;
-    if told.refused.is_empty() { Ok(()) } else { Err(SinkError::Refused(told.refused)) }
+    send(client, config, items, told).await
 }
 
 /// Sends items; those that the cluster was too busy for again.
@@ -87,6 +100,7 @@ pub(super) async fn send(client: &Client, config: &ElasticsearchConfig, mut item
         };
         let answer: Answer = parse(WHAT, &answer)?;
         if !answer.errors {
+            told.written += items.len() as u64;
             return Ok(());
         }
         if answer.items.len() != items.len() {
@@ -96,7 +110,7 @@ pub(super) async fn send(client: &Client, config: &ElasticsearchConfig, mut item
         for (item, outcome) in items.into_iter().zip(answer.items) {
             let Outcome { status, error } = outcome.into_inner();
             match status {
-                200..=299 => {}
+                200..=299 => told.written += 1,
                 409 => told.conflicts.push(item.at),
                 _ if may_pass(status) => {
                     busy = error.unwrap_or_default().to_string();
@@ -104,6 +118,11 @@ pub(super) async fn send(client: &Client, config: &ElasticsearchConfig, mut item
                 }
                 // A document to be deleted is gone already: no error, but no index either.
                 404 if error.is_none() => {}
+                // A rebuild has swapped the aliases and dropped the index that this one led to: the next try goes to the new one.
+                404 if aliases_lead_somewhere(client, config).await? => {
+                    busy = error.unwrap_or_default().to_string();
+                    again.push(item);
+                }
                 404 => {
                     return Err(SinkError::fatal(WHAT, format!("an index is gone; restart the connector: {}", error.unwrap_or_default())));
                 }
@@ -116,6 +135,16 @@ pub(super) async fn send(client: &Client, config: &ElasticsearchConfig, mut item
         items = again;
     }
     if items.is_empty() { Ok(()) } else { Err(SinkError::retriable(WHAT, format!("{} documents: {busy}", items.len()))) }
+}
+
+async fn aliases_lead_somewhere(client: &Client, config: &ElasticsearchConfig) -> Result<bool, SinkError> {
+    for ty in indices::ALIASED {
+        let path = format!("/_alias/{}", config.alias(*ty));
+        if client.ask::<serde::de::IgnoredAny>(WHAT, Method::Get, &path, None).await?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn lines(target: &str, record: &SinkRecord) -> Result<Vec<u8>, serde_json::Error> {

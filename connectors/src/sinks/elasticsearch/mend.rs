@@ -9,13 +9,13 @@ use super::client::Client;
 use super::config::ElasticsearchConfig;
 use super::{conflict, document, scan};
 use crate::batch::{Batch, Op};
-use crate::sink::{SinkError, Wrong};
+use crate::sink::{Mended, SinkError, Wrong};
 
 /// Puts the batch's record in the place of a wrong document of its key, and deletes those that no record belongs to. Returns how many had changed.
-pub(super) async fn take_out(client: &Client, config: &ElasticsearchConfig, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+pub(super) async fn take_out(client: &Client, config: &ElasticsearchConfig, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
     let places: Vec<(&str, &str)> = wrong.iter().map(|wrong| wrong.stored.place.split_once('/').unwrap_or_default()).collect();
     if places.is_empty() {
-        return Ok(0);
+        return Ok(Mended::default());
     }
     let mut records = HashMap::new();
     for ty in super::TYPES {
@@ -41,5 +41,5 @@ pub(super) async fn take_out(client: &Client, config: &ElasticsearchConfig, wron
     }
     let mut told = Told::default();
     bulk::send(client, config, items, &mut told).await?;
-    Ok(left + told.conflicts.len() as u64)
+    Ok(Mended { left: left + told.conflicts.len() as u64, written: told.written })
 }

@@ -11,6 +11,7 @@ mod document;
 mod indices;
 mod lease;
 mod mend;
+mod rebuild;
 mod scan;
 mod sums;
 
@@ -27,7 +28,7 @@ pub use config::{ElasticsearchConfig, Refresh};
 use crate::batch::Batch;
 use crate::canonical;
 use crate::digest::{Slot, Sums};
-use crate::sink::{SinkConnector, SinkError, Stored, Wrong, fail};
+use crate::sink::{Mended, Rebuild, SinkConnector, SinkError, Stored, Wrong, fail};
 use client::Client;
 use lease::Lease;
 
@@ -39,12 +40,14 @@ pub struct ElasticsearchSink {
     config: ElasticsearchConfig,
     client: Option<Client>,
     lease: Option<Lease>,
+    /// What a rebuild has begun.
+    places: Vec<rebuild::Place>,
 }
 
 impl ElasticsearchSink {
     /// A sink for connector `connector`; connects to nothing yet.
     pub fn new(connector: &str, config: ElasticsearchConfig) -> Self {
-        Self { connector: connector.to_owned(), config, client: None, lease: None }
+        Self { connector: connector.to_owned(), config, client: None, lease: None, places: Vec::new() }
     }
 
     /// The client; it keeps a pool of connections and mends it by itself.
@@ -117,11 +120,15 @@ impl SinkConnector for ElasticsearchSink {
             .map_or_else(|| ContentHash::of(record.id().as_bytes()), |value| canonical::digest(&value))
     }
 
-    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         let client = self.client()?;
-        let left = mend::take_out(&client, &self.config, wrong, batch).await?;
-        bulk::write(&client, &self.config, batch, conflict::Trust::EpochAndMark).await?;
-        Ok(left)
+        let mut mended = mend::take_out(&client, &self.config, wrong, batch).await?;
+        mended.written += bulk::write(&client, &self.config, batch, conflict::Trust::EpochAndMark).await?;
+        Ok(mended)
+    }
+
+    fn rebuild(&mut self) -> Option<&mut dyn Rebuild> {
+        Some(self)
     }
 
     async fn close(&mut self) {

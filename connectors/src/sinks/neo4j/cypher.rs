@@ -5,11 +5,21 @@
 pub(super) const LEASE: &str = "MATCH (l:SinkLease {connector: $connector}) SET l.used = datetime()
     WITH l WHERE l.generation = $generation RETURN coalesce(l.mended, 0) AS mended";
 
-/// Locks the lease, whoever holds it, and where edges may be added counts that up: their connector does not know these.
-pub(super) const MEND: &str = "MATCH (l:SinkLease {connector: $connector}) SET l.used = datetime()
-    WITH l WHERE $edges SET l.mended = coalesce(l.mended, 0) + 1";
+/// Locks the lease, whoever holds it.
+pub(super) const LOCK: &str = "MATCH (l:SinkLease {connector: $connector}) SET l.used = datetime()";
 
-/// How often edges may have been added beside the connector.
+/// Counts up that edges were added beside the connector, which does not know them.
+pub(super) const MEND: &str = "MATCH (l:SinkLease {connector: $connector}) SET l.mended = coalesce(l.mended, 0) + 1";
+
+/// The types whose edges can be found by key, as names of indices.
+pub(super) const EDGE_INDICES: &str = "SHOW INDEXES YIELD name WHERE name STARTS WITH 'edge_key_' RETURN name";
+
+/// The edges of one type with given keys.
+pub(super) fn held_edges(ty: &str) -> String {
+    format!("UNWIND $keys AS key MATCH ()-[r:`{ty}` {{key: key}}]->() RETURN key, max(r.epoch) AS epoch")
+}
+
+/// How often edges were added beside the connector.
 pub(super) const MENDED: &str = "MATCH (l:SinkLease {connector: $connector}) RETURN coalesce(l.mended, 0) AS mended";
 
 /// Takes out edges, and the stubs that nothing needs any more.

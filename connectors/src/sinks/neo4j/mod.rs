@@ -28,7 +28,7 @@ pub use config::Neo4jConfig;
 
 use crate::batch::Batch;
 use crate::digest::Sums;
-use crate::sink::{SinkConnector, SinkError, Stored, Wrong};
+use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 use known::KnownEdges;
 
 const TYPES: &[RecordType] = &[RecordType::Entity, RecordType::Observable, RecordType::Link, RecordType::Relation, RecordType::Sighting];
@@ -39,14 +39,13 @@ pub struct Neo4jSink {
     config: Neo4jConfig,
     graph: Option<Graph>,
     generation: Option<i64>,
-    /// None until they are read.
-    known: Option<KnownEdges>,
+    known: KnownEdges,
 }
 
 impl Neo4jSink {
     /// A sink for connector `connector`; connects to nothing yet.
     pub fn new(connector: &str, config: Neo4jConfig) -> Self {
-        Self { connector: connector.to_owned(), config, graph: None, generation: None, known: None }
+        Self { connector: connector.to_owned(), config, graph: None, generation: None, known: KnownEdges::default() }
     }
 
     /// The connection pool, made anew after a failure: a connection may have been left within a transaction.
@@ -72,23 +71,19 @@ impl Neo4jSink {
         schema::ensure(&graph).await?;
         self.generation = Some(schema::take_over(&graph, &self.connector).await?);
         // After the take-over, so that no older holder adds edges that would not be known here.
-        self.known = Some(KnownEdges::load(&graph, &self.connector).await?);
+        self.known = KnownEdges::load(&graph, &self.connector).await?;
         Ok(())
     }
 
     async fn try_put(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let generation = self.generation.ok_or_else(|| SinkError::fatal("write", "put was called before open"))?;
         let graph = self.graph().await?;
-        let known = self.known.get_or_insert_default();
-        write::put(&graph, &self.connector, generation, batch, known).await
+        write::put(&graph, &self.connector, generation, batch, &mut self.known).await
     }
 
-    async fn try_mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn try_mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         let graph = self.graph().await?;
-        if self.known.is_none() {
-            self.known = Some(KnownEdges::load(&graph, &self.connector).await?);
-        }
-        mend::mend(&graph, &self.connector, wrong, batch, self.known.get_or_insert_default()).await
+        mend::mend(&graph, &self.connector, wrong, batch).await
     }
 
     fn keep_if<T>(&mut self, result: Result<T, SinkError>) -> Result<T, SinkError> {
@@ -139,7 +134,7 @@ impl SinkConnector for Neo4jSink {
         scan::digest_of(record)
     }
 
-    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         let timeout = self.config.timeout();
         let mended = in_time("mend the graph", timeout, self.try_mend(wrong, batch)).await;
         self.keep_if(mended)

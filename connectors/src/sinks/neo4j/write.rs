@@ -15,16 +15,12 @@ use crate::sink::{Refused, SinkError, fail};
 /// Rows of one statement: 5,000 was the quickest of what was tried.
 const ROWS: usize = 5_000;
 
-/// Mends that happen while a batch is planned are waited out so many times before the runtime backs off.
-const TRIES: usize = 5;
-
-/// A statement and its rows.
-pub(super) type Statement = (String, Vec<BoltType>);
-
 /// The batch sorted into what each statement takes.
 #[derive(Default)]
-struct Plan {
-    statements: Vec<Statement>,
+pub(super) struct Plan {
+    statements: Vec<(String, Vec<BoltType>)>,
+    /// Whether edges are created without being looked for.
+    pub fresh: bool,
 }
 
 impl Plan {
@@ -37,37 +33,28 @@ impl Plan {
 
 pub(super) async fn put(graph: &Graph, connector: &str, generation: i64, batch: &Batch, known: &mut KnownEdges) -> Result<(), SinkError> {
     let failed = failed("write a batch");
-    for _ in 0..TRIES {
-        let statements = plan(graph, batch, known, true).await?;
-        let mut transaction = graph.start_txn().await.map_err(failed)?;
-        match write(&mut transaction, connector, generation, batch, known.mended, statements).await {
-            Ok(true) => {
-                transaction.commit().await.map_err(failed)?;
-                return fail(Point::SinkAfterCommit, connector);
-            }
-            Ok(false) => {
-                let _ = transaction.rollback().await;
-                *known = KnownEdges::load(graph, connector).await?;
-            }
-            Err(error) => {
-                // The server drops it with the connection in any case.
-                let _ = transaction.rollback().await;
-                return Err(error);
-            }
+    let mut transaction = graph.start_txn().await.map_err(failed)?;
+    match write(graph, &mut transaction, connector, generation, batch, known).await {
+        Ok(()) => {
+            transaction.commit().await.map_err(failed)?;
+            fail(Point::SinkAfterCommit, connector)
+        }
+        Err(error) => {
+            // The server drops it with the connection in any case.
+            let _ = transaction.rollback().await;
+            Err(error)
         }
     }
-    Err(SinkError::retriable("write a batch", "the graph is being mended"))
 }
 
-/// False, with nothing written, when the graph was mended since the plan was made: it may hold edges that the plan takes for new.
 async fn write(
+    graph: &Graph,
     transaction: &mut Txn,
     connector: &str,
     generation: i64,
     batch: &Batch,
-    mended: i64,
-    statements: Vec<Statement>,
-) -> Result<bool, SinkError> {
+    known: &mut KnownEdges,
+) -> Result<(), SinkError> {
     let failed = failed("write a batch");
     let lease = query(cypher::LEASE).param("connector", connector).param("generation", generation);
     let mut mine = transaction.execute(lease).await.map_err(failed)?;
@@ -77,11 +64,13 @@ async fn write(
     }
     match held {
         None => return Err(SinkError::Fenced { connector: connector.to_owned() }),
-        Some(now) if now != mended => return Ok(false),
+        // Under the lock, so that nobody adds edges while they are read.
+        Some(mended) if mended != known.mended => *known = KnownEdges::load(graph, connector).await?,
         Some(_) => {}
     }
+    let plan = plan(graph, batch, known).await?;
     fail(Point::SinkBeforeRows, connector)?;
-    run(transaction, statements).await?;
+    run(transaction, plan).await?;
     fail(Point::SinkBeforeOffset, connector)?;
     if !batch.next.is_empty() {
         let rows = batch.next.iter().map(|(partition, next)| {
@@ -94,13 +83,12 @@ async fn write(
             .param("epoch", i64::try_from(batch.epoch()).unwrap_or(i64::MAX));
         transaction.run(positions).await.map_err(failed)?;
     }
-    fail(Point::SinkBeforeCommit, connector)?;
-    Ok(true)
+    fail(Point::SinkBeforeCommit, connector)
 }
 
-/// Runs statements, so many rows at a time.
-pub(super) async fn run(transaction: &mut Txn, statements: Vec<Statement>) -> Result<(), SinkError> {
-    for (statement, rows) in statements {
+/// Runs the statements of a plan, so many rows at a time.
+pub(super) async fn run(transaction: &mut Txn, plan: Plan) -> Result<(), SinkError> {
+    for (statement, rows) in plan.statements {
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let rows: Vec<BoltType> = rows.by_ref().take(ROWS).collect();
@@ -111,9 +99,8 @@ pub(super) async fn run(transaction: &mut Txn, statements: Vec<Statement>) -> Re
     Ok(())
 }
 
-/// Nodes before edges, edges before deletions: whatever a deletion leaves without need goes with it. `alone`: nobody else adds edges, so that
-/// those that are not known are new.
-pub(super) async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges, alone: bool) -> Result<Vec<Statement>, SinkError> {
+/// Nodes before edges, edges before deletions: whatever a deletion leaves without need goes with it.
+pub(super) async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges) -> Result<Plan, SinkError> {
     let (mut plan, mut refused) = (Plan::default(), Vec::new());
     let mut gone: BTreeMap<RecordType, Vec<BoltType>> = BTreeMap::new();
     let (mut entities, mut observables, mut links, mut unlinks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -146,18 +133,18 @@ pub(super) async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges, a
     plan.add(cypher::ENTITIES, entities);
     plan.add(cypher::OBSERVABLES, observables);
     plan.add(cypher::LINKS, links);
-    edges(graph, batch, known, alone, &mut plan).await?;
+    edges(graph, batch, known, &mut plan).await?;
     plan.add(cypher::UNLINK, unlinks);
     for (ty, rows) in gone {
         let label = if ty == RecordType::Entity { "IntelEntity" } else { "Observable" };
         plan.add(cypher::remove_nodes(label), rows.clone());
         plan.add(cypher::stub_nodes(label), rows);
     }
-    Ok(plan.statements)
+    Ok(plan)
 }
 
 /// Edges with a key: relations and sightings.
-async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, alone: bool, plan: &mut Plan) -> Result<(), SinkError> {
+async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, plan: &mut Plan) -> Result<(), SinkError> {
     let mut removals: BTreeMap<u16, Vec<BoltType>> = BTreeMap::new();
     // By type, by label of the target, and whether it is new.
     let mut upserts: BTreeMap<(u16, &'static str, bool), Vec<BoltType>> = BTreeMap::new();
@@ -173,7 +160,7 @@ async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, alone: bool
             removals.entry(*ty).or_default().push(row.build());
         }
         if let (Some(edge), Some(ty)) = (edge, mine) {
-            let fresh = alone && !held.contains(&ty);
+            let fresh = !held.contains(&ty);
             known.add(&key, ty);
             upserts.entry((ty, edge.to, fresh)).or_default().push(edge.row);
         }
@@ -187,7 +174,10 @@ async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, alone: bool
         }
     }
     removals.into_iter().for_each(|(ty, rows)| plan.add(cypher::remove_edges(known.name(ty)), rows));
-    upserts.into_iter().for_each(|((ty, to, fresh), rows)| plan.add(cypher::edges(known.name(ty), to, fresh), rows));
+    for ((ty, to, fresh), rows) in upserts {
+        plan.fresh |= fresh;
+        plan.add(cypher::edges(known.name(ty), to, fresh), rows);
+    }
     Ok(())
 }
 

@@ -8,9 +8,15 @@ use super::session::Session;
 use super::{failed, scan, write};
 use crate::batch::Batch;
 use crate::relational::{TABLES, Table, key_at};
-use crate::sink::{SinkError, Stored, Wrong};
+use crate::sink::{Mended, SinkError, Stored, Wrong};
 
-pub(super) async fn mend(session: &mut Session, schema: &str, connector: &str, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+pub(super) async fn mend(
+    session: &mut Session,
+    schema: &str,
+    connector: &str,
+    wrong: &[Wrong],
+    batch: &Batch,
+) -> Result<Mended, SinkError> {
     let failed = failed("mend rows");
     let work = write::work(session, schema, batch).await?;
     let transaction = session.client.transaction().await.map_err(failed)?;
@@ -24,9 +30,9 @@ pub(super) async fn mend(session: &mut Session, schema: &str, connector: &str, w
             left += take_out(&transaction, schema, table, &seen).await.map_err(failed)?;
         }
     }
-    write::rows(&transaction, &work).await?;
+    let written = write::rows(&transaction, &work).await?;
     transaction.commit().await.map_err(failed)?;
-    Ok(left)
+    Ok(Mended { left, written })
 }
 
 /// Removes the rows that are still as they were seen; returns how many are not.

@@ -27,7 +27,7 @@ pub use config::{PostgresConfig, Tls};
 use crate::batch::Batch;
 use crate::digest::{Slot, Sums};
 use crate::relational;
-use crate::sink::{SinkConnector, SinkError, Stored, Wrong};
+use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 use session::Session;
 
 const ALL: &[RecordType] = RecordType::ALL;
@@ -74,7 +74,7 @@ impl PostgresSink {
         write::put(self.session().await?, &schema, &connector, generation, batch).await
     }
 
-    async fn try_mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn try_mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         let (schema, connector) = (self.config.schema.clone(), self.connector.clone());
         self.ensure_partitions(batch).await?;
         mend::mend(self.session().await?, &schema, &connector, wrong, batch).await
@@ -136,7 +136,7 @@ impl SinkConnector for PostgresSink {
         relational::digest(&relational::content(record))
     }
 
-    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         let timeout = self.config.timeout();
         let mended = in_time("mend rows", timeout, self.try_mend(wrong, batch)).await;
         self.keep_if(mended)

@@ -51,15 +51,15 @@ pub(super) async fn work<'a>(session: &mut Session, schema: &str, batch: &'a Bat
     Ok(work)
 }
 
-/// Writes the rows of a batch.
-pub(super) async fn rows(transaction: &Transaction<'_>, work: &[Work<'_>]) -> Result<(), SinkError> {
-    let mut refused = Vec::new();
+/// Writes the rows of a batch; returns how many changed.
+pub(super) async fn rows(transaction: &Transaction<'_>, work: &[Work<'_>]) -> Result<u64, SinkError> {
+    let (mut refused, mut changed) = (Vec::new(), 0);
     for (table, prepared, records) in work {
         let (upserts, deletes): (Vec<_>, Vec<_>) = records.iter().partition(|(_, record)| matches!(record.op, Op::Upsert(_)));
-        upsert(transaction, prepared, &upserts, &mut refused).await?;
-        delete(transaction, table, prepared, &deletes, &mut refused).await?;
+        changed += upsert(transaction, prepared, &upserts, &mut refused).await?;
+        changed += delete(transaction, table, prepared, &deletes, &mut refused).await?;
     }
-    if refused.is_empty() { Ok(()) } else { Err(SinkError::Refused(refused)) }
+    if refused.is_empty() { Ok(changed) } else { Err(SinkError::Refused(refused)) }
 }
 
 async fn upsert(
@@ -67,9 +67,9 @@ async fn upsert(
     prepared: &Prepared,
     records: &[Placed<'_>],
     refused: &mut Vec<Refused>,
-) -> Result<(), SinkError> {
+) -> Result<u64, SinkError> {
     if records.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let failed = failed("write a batch");
     let sink: CopyInSink<Bytes> = transaction.copy_in(&prepared.copy).await.map_err(failed)?;
@@ -88,8 +88,7 @@ async fn upsert(
     rows.finish();
     sink.send(rows.take()).await.map_err(failed)?;
     sink.finish().await.map_err(failed)?;
-    transaction.execute(&prepared.upsert, &[]).await.map_err(failed)?;
-    Ok(())
+    transaction.execute(&prepared.upsert, &[]).await.map_err(failed)
 }
 
 async fn delete(
@@ -98,7 +97,7 @@ async fn delete(
     prepared: &Prepared,
     records: &[Placed<'_>],
     refused: &mut Vec<Refused>,
-) -> Result<(), SinkError> {
+) -> Result<u64, SinkError> {
     let mut keys: Vec<Vec<String>> = vec![Vec::with_capacity(records.len()); table.key];
     let mut epochs = Vec::with_capacity(records.len());
     for (at, record) in records {
@@ -114,12 +113,11 @@ async fn delete(
         }
     }
     if epochs.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut parameters: Vec<&(dyn ToSql + Sync)> = keys.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
     parameters.push(&epochs);
-    transaction.execute(&prepared.delete, &parameters).await.map_err(failed("write a batch"))?;
-    Ok(())
+    transaction.execute(&prepared.delete, &parameters).await.map_err(failed("write a batch"))
 }
 
 async fn positions(transaction: &Transaction<'_>, schema: &str, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {

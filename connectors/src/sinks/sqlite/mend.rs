@@ -4,20 +4,20 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::{failed, scan, write};
 use crate::batch::Batch;
 use crate::relational::{TABLES, Table, key_at, table};
-use crate::sink::{SinkError, Wrong};
+use crate::sink::{Mended, SinkError, Wrong};
 
-pub(super) fn mend(connection: &mut Connection, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+pub(super) fn mend(connection: &mut Connection, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
     let failed = failed("mend rows");
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
-    let mut left = 0;
+    let mut mended = Mended::default();
     for wrong in wrong {
-        left += u64::from(!take_out(&transaction, wrong).map_err(&failed)?);
+        mended.left += u64::from(!take_out(&transaction, wrong).map_err(&failed)?);
     }
     for table in TABLES {
-        write::write(&transaction, table, batch)?;
+        mended.written += write::write(&transaction, table, batch)?;
     }
     transaction.commit().map_err(&failed)?;
-    Ok(left)
+    Ok(mended)
 }
 
 /// False when the row is no longer the one that was seen.

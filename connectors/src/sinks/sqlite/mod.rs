@@ -21,7 +21,7 @@ pub use config::SqliteConfig;
 use crate::batch::Batch;
 use crate::digest::{Slot, Sums};
 use crate::relational;
-use crate::sink::{SinkConnector, SinkError, Stored, Wrong};
+use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 
 /// A SQLite file as a sink.
 pub struct SqliteSink {
@@ -92,7 +92,7 @@ impl SinkConnector for SqliteSink {
         relational::digest(&relational::content(record))
     }
 
-    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<u64, SinkError> {
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
         mend::mend(self.connection()?, wrong, batch)
     }
 

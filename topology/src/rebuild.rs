@@ -1,0 +1,420 @@
+//! The state of a cell whose snapshots are all gone and whose journal is trimmed, made again from the inputs that are still there.
+//!
+//! Which packages a feed sent, and which declarations there were, decides about the state; which epoch they were in does not, but for the clock. So the
+//! records of `in.control` and `in.intel` up to the lanes' progress are put into epochs again, in the order in which the log took them, and an engine of
+//! its own runs them, as for a [shadow](crate::shadow). Its snapshot becomes the cell's, as of the epoch that every lane has committed: the next start goes
+//! on from there as from any other. Nothing is written to the cell's topics.
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sightline_log::embedded::Embedded;
+use sightline_log::{CleanUp, Headers, Log, LogError, LogReader, NewRecord, Offset, Record, TopicPartition, TopicSpec};
+use sightline_schemas::Micros;
+use sightline_schemas::topic::Topics;
+
+use crate::cluster::Place;
+use crate::epoch::{Epoch, EpochRange, Journal, JournalEntry};
+use crate::lane::{self, Fenced};
+use crate::recovery::fingerprint;
+use crate::settings::TopologySettings;
+use crate::shadow::{Declarations, Replay, ShadowError};
+use crate::source::InputTopic;
+use crate::state::manifest::{self, Manifest, ManifestError};
+use crate::state::store::{StateStore, StoreError};
+use crate::state::stored;
+
+/// Bounds of an epoch that is made again.
+const RECORDS: usize = 2_000;
+const BYTES: usize = 16 << 20;
+/// The size of a part of an adopted package.
+const PART: usize = 8 << 20;
+/// How long a partition may give nothing before its end.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why a state cannot be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The private engine failed.
+    #[error(transparent)]
+    Replay(#[from] ShadowError),
+    /// The store cannot be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state directory cannot be written.
+    #[error("failed to write {path}: {source}")]
+    Directory {
+        /// Where.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// The manifest cannot be written.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// There is nothing to do.
+    #[error("nothing is to be rebuilt: {0}; start the cell as usual")]
+    Needless(String),
+    /// The journal does not hold what the lanes have committed.
+    #[error("the journal holds epochs {} to {}, but the lanes have committed epoch {}: restore the journal's topic", first.0, head.0, gate.0)]
+    Lost {
+        /// The journal's first.
+        first: Epoch,
+        /// Its last.
+        head: Epoch,
+        /// What every lane has committed.
+        gate: Epoch,
+    },
+    /// More epochs than there were.
+    #[error("the inputs make {epochs} epochs, but the cell had {} only: they are not those that it has read; ingest again into a new cell", gate.0)]
+    Crowded {
+        /// Needed.
+        epochs: u64,
+        /// What every lane has committed.
+        gate: Epoch,
+    },
+    /// The engine did not leave the state that it should have.
+    #[error("the rebuilt state in {0} is not whole; see the errors before, and try again")]
+    Unfinished(PathBuf),
+}
+
+/// A cell to be rebuilt. It must not run: a running one is fenced, and ends.
+pub struct Cell {
+    /// Its log.
+    pub log: Arc<dyn Log>,
+    /// Its topics.
+    pub topics: Topics,
+    /// Its settings.
+    pub settings: TopologySettings,
+    /// Worker threads.
+    pub workers: usize,
+    /// Its state directory.
+    pub state_dir: PathBuf,
+    /// Its store of snapshots.
+    pub store: Option<Arc<dyn StateStore>>,
+}
+
+/// A STIX bundle that stands for what a feed said in packages that have expired.
+pub struct Package {
+    /// Tenant.
+    pub tenant: String,
+    /// Feed.
+    pub feed: String,
+    /// The bundle.
+    pub bytes: Bytes,
+}
+
+/// A state that was made again, beside the state directory.
+pub struct Rebuilt {
+    /// As of which epoch.
+    pub epoch: Epoch,
+    /// How many input records made it.
+    pub records: u64,
+    /// What it says: outputs, under the cell's own topic names.
+    pub outputs: Embedded,
+    directory: PathBuf,
+    state_dir: PathBuf,
+}
+
+impl Cell {
+    /// Makes the state again, beside the state directory. `packages` stand for those that have expired: they come before all that the inputs still hold.
+    ///
+    /// # Errors
+    /// [`RebuildError`].
+    pub fn rebuild(&self, packages: &[Package], each: impl FnMut(Epoch)) -> Result<Rebuilt, RebuildError> {
+        let (entries, gate) = self.committed()?;
+        let (Some(first), Some(last)) = (entries.first(), entries.iter().find(|entry| entry.epoch == gate)) else {
+            let bound = |entry: Option<&JournalEntry>| entry.map_or(Epoch(0), |entry| entry.epoch);
+            return Err(RebuildError::Lost { first: bound(entries.first()), head: bound(entries.last()), gate });
+        };
+        self.is_needed(first.epoch, gate)?;
+        let positions = self.positions(&entries, gate)?;
+        let own = Embedded::temporary()?;
+        let (more, adopted) = self.adopt(&own, packages)?;
+        let mut again = self.entries(&positions, adopted, last.wall)?;
+        again.push(JournalEntry::of(gate, last.wall, Vec::new(), &[], false));
+        let records = again.iter().map(|entry| entry.records).sum();
+        // There were more epochs before, for a heartbeat is one too, and few hold as much as these.
+        let Some(base) = gate.0.checked_sub(again.len() as u64).filter(|base| *base > 0).map(Epoch) else {
+            return Err(RebuildError::Crowded { epochs: again.len() as u64, gate });
+        };
+        let again: Vec<JournalEntry> =
+            (base.0 + 1..).zip(again).map(|(epoch, entry)| JournalEntry { epoch: Epoch(epoch), ..entry }).collect();
+        let directory = self.state_dir.with_extension("rebuild");
+        let wall = again.first().map_or(last.wall, |entry| entry.wall);
+        self.begin(&directory, base, wall, positions.iter().cloned().chain(more.map(|partition| (partition, Offset(0)))))?;
+        let replay = Replay {
+            log: Arc::clone(&self.log),
+            topics: self.topics.clone(),
+            entries: &again,
+            settings: self.settings.clone(),
+            declarations: Declarations::default(),
+            workers: self.workers,
+            own,
+            directory: &directory,
+            resume: Some(base),
+        };
+        let outputs = replay.run(each)?;
+        let Some(mut manifest) = manifest::list(&directory).into_iter().find(|manifest| manifest.epoch == gate) else {
+            return Err(RebuildError::Unfinished(directory));
+        };
+        // Where the cell goes on; the partition of the adopted packages is none of its.
+        manifest.positions = positions.into_iter().map(|(at, offset)| (at.topic.to_string(), at.partition, offset.0)).collect();
+        manifest::write(&directory, &manifest)?;
+        Ok(Rebuilt { epoch: gate, records, outputs, directory, state_dir: self.state_dir.clone() })
+    }
+
+    /// The journal, and what every lane has committed. Whoever wrote them is fenced.
+    fn committed(&self) -> Result<(Vec<JournalEntry>, Epoch), LogError> {
+        let mut journal = Journal::take_over(&*self.log, &self.topics)?;
+        let _fenced = Fenced::take_over(&*self.log, &self.topics, &self.settings.lanes, Place::alone(self.workers))?;
+        let gate = lane::gates(&*self.log, &self.topics, &self.settings.lanes)?.into_iter().min().unwrap_or_default();
+        Ok((journal.read(&*self.log)?, gate))
+    }
+
+    fn is_needed(&self, first: Epoch, gate: Epoch) -> Result<(), RebuildError> {
+        let serves = |epoch: Epoch| epoch <= gate && first <= epoch.next();
+        if first <= Epoch(1) {
+            return Err(RebuildError::Needless("the journal is whole".into()));
+        }
+        if let Some(manifest) = manifest::list(&self.state_dir).into_iter().find(|manifest| serves(manifest.epoch)) {
+            return Err(RebuildError::Needless(format!("{} has a snapshot of epoch {}", self.state_dir.display(), manifest.epoch.0)));
+        }
+        let Some(store) = &self.store else { return Ok(()) };
+        match stored::epochs(&**store)?.into_iter().find(|epoch| serves(*epoch)) {
+            Some(epoch) => Err(RebuildError::Needless(format!("{} has a snapshot of epoch {}", store.address(), epoch.0))),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes packages into a partition of `in.intel` that the cell does not have; returns it, and its records.
+    fn adopt(&self, own: &Embedded, packages: &[Package]) -> Result<(Option<TopicPartition>, Vec<Record>), LogError> {
+        if packages.is_empty() {
+            return Ok((None, Vec::new()));
+        }
+        let topic = InputTopic::Intel.name(&self.topics);
+        let partition = TopicPartition::new(topic.as_str(), self.log.partitions(&topic)?);
+        own.ensure_topics(&[TopicSpec {
+            name: topic,
+            partitions: partition.partition + 1,
+            replication: 1,
+            clean_up: CleanUp::Keep,
+            log_append_time: true,
+        }])?;
+        let mut writer = own.writer()?;
+        for package in packages {
+            let parts = package.bytes.len().div_ceil(PART).max(1);
+            for part in 0..parts {
+                let headers = Headers::default()
+                    .with("tenant", package.tenant.clone())
+                    .with("feed", package.feed.clone())
+                    .with("format", "stix")
+                    .with("package", "adopted")
+                    .with("part", part.to_string())
+                    .with("parts", parts.to_string());
+                writer.send(NewRecord {
+                    topic: Arc::clone(&partition.topic),
+                    partition: Some(partition.partition),
+                    key: Some(package.feed.clone().into()),
+                    value: Some(package.bytes.slice(part * PART..((part + 1) * PART).min(package.bytes.len()))),
+                    headers,
+                })?;
+            }
+        }
+        writer.flush()?;
+        let mut queue = Queue::open(own, InputTopic::Intel, &partition, own.range(&partition)?.end)?;
+        let mut records = Vec::new();
+        loop {
+            queue.fill()?;
+            match queue.records.is_empty() {
+                true => return Ok((Some(partition), records)),
+                false => records.extend(queue.records.drain(..)),
+            }
+        }
+    }
+
+    /// An empty state to begin with, in an empty directory.
+    fn begin(
+        &self,
+        directory: &Path,
+        epoch: Epoch,
+        wall: Micros,
+        positions: impl Iterator<Item = (TopicPartition, Offset)>,
+    ) -> Result<(), RebuildError> {
+        let failed = |source| RebuildError::Directory { path: directory.to_owned(), source };
+        if directory.exists() {
+            fs::remove_dir_all(directory).map_err(failed)?;
+        }
+        fs::create_dir_all(directory).map_err(failed)?;
+        let mut starts = Vec::new();
+        for (partition, position) in positions {
+            // Logs leave nothing in the state.
+            let is_read = *partition.topic != *InputTopic::Logs.name(&self.topics) && position > Offset(0);
+            let from = if is_read { self.log.range(&partition)?.start.min(position) } else { position };
+            starts.push((partition.topic.to_string(), partition.partition, from.0));
+        }
+        manifest::commit(directory, &Manifest::new(&fingerprint(&self.settings), epoch, wall, starts), &[])?;
+        Ok(())
+    }
+
+    /// Where each input partition was after `gate`.
+    fn positions(&self, entries: &[JournalEntry], gate: Epoch) -> Result<Vec<(TopicPartition, Offset)>, LogError> {
+        let mut known: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
+        for entry in entries {
+            for range in &entry.ranges {
+                if entry.epoch <= gate {
+                    known.insert(range.partition(), Offset(range.to));
+                } else {
+                    known.entry(range.partition()).or_insert(Offset(range.from));
+                }
+            }
+        }
+        let mut positions = Vec::new();
+        for topic in InputTopic::ALL.map(|topic| topic.name(&self.topics)) {
+            for number in 0..self.log.partitions(&topic)? {
+                let partition = TopicPartition::new(topic.as_str(), number);
+                // The journal names a partition in every epoch while records wait in it. One that it does not name had none: what was there before the
+                // journal's first epoch had been read, and what came after has not been.
+                let since = entries.first().map_or(0, |first| first.wall.0 / 1000 + 1);
+                let position = match known.get(&partition) {
+                    Some(position) => *position,
+                    None => self.log.offset_at(&partition, since)?,
+                };
+                positions.push((partition, position));
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Epochs of the records of `in.control` and `in.intel` before `positions`, in the order in which the log took them, with `adopted` before the first
+    /// that `in.intel` still holds. Their numbers are given later.
+    fn entries(&self, positions: &[(TopicPartition, Offset)], adopted: Vec<Record>, until: Micros) -> Result<Vec<JournalEntry>, LogError> {
+        let mut queues = Vec::new();
+        for topic in [InputTopic::Control, InputTopic::Intel] {
+            let name = topic.name(&self.topics);
+            for (partition, end) in positions.iter().filter(|(partition, _)| *partition.topic == *name) {
+                queues.push(Queue::open(&*self.log, topic, partition, *end)?);
+            }
+        }
+        let (mut entries, mut wall) = (Vec::new(), Micros(0));
+        let (mut epoch, mut bytes) = (Vec::new(), 0);
+        let mut adopted: VecDeque<Record> = adopted.into();
+        loop {
+            queues.iter_mut().try_for_each(Queue::fill)?;
+            let next = queues.iter_mut().filter(|queue| !queue.records.is_empty()).min_by_key(|queue| queue.front());
+            let next = match next {
+                Some(queue) if queue.topic == InputTopic::Control || adopted.is_empty() => {
+                    queue.records.pop_front().map(|record| (queue.topic, record))
+                }
+                _ => adopted.pop_front().map(|record| (InputTopic::Intel, record)),
+            };
+            let Some((topic, record)) = next else { break };
+            // Within an epoch declarations come first: one that came after packages begins another.
+            let follows = topic == InputTopic::Control && epoch.iter().any(|(topic, _)| *topic == InputTopic::Intel);
+            if epoch.len() >= RECORDS || bytes >= BYTES || follows {
+                entries.push(entry(std::mem::take(&mut epoch), wall));
+                bytes = 0;
+            }
+            if record.partition < self.log.partitions(&record.topic)? {
+                wall = wall.max(Micros(record.timestamp.saturating_mul(1000))).min(until);
+            }
+            bytes += record.value.as_ref().map_or(0, |value| value.len());
+            epoch.push((topic, record));
+        }
+        if !epoch.is_empty() {
+            entries.push(entry(epoch, wall));
+        }
+        Ok(entries)
+    }
+}
+
+impl Rebuilt {
+    /// Puts the state in the place of the state directory; what is there is kept under another name.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn install(self) -> Result<(), RebuildError> {
+        for manifest in manifest::list(&self.directory).into_iter().filter(|manifest| manifest.epoch != self.epoch) {
+            self.done(fs::remove_file(self.directory.join(manifest::name_of(manifest.epoch))))?;
+        }
+        if self.state_dir.exists() {
+            let lost = self.state_dir.with_extension(format!("lost-{}", self.epoch.0));
+            self.done(fs::rename(&self.state_dir, lost))?;
+        }
+        self.done(fs::rename(&self.directory, &self.state_dir))
+    }
+
+    /// Leaves everything as it was.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn discard(self) -> Result<(), RebuildError> {
+        self.done(fs::remove_dir_all(&self.directory))
+    }
+
+    fn done(&self, result: std::io::Result<()>) -> Result<(), RebuildError> {
+        result.map_err(|source| RebuildError::Directory { path: self.state_dir.clone(), source })
+    }
+}
+
+/// A partition, read to where the epochs end.
+struct Queue {
+    topic: InputTopic,
+    partition: TopicPartition,
+    end: Offset,
+    reader: Box<dyn LogReader>,
+    records: VecDeque<Record>,
+}
+
+impl Queue {
+    fn open(log: &dyn Log, topic: InputTopic, partition: &TopicPartition, end: Offset) -> Result<Self, LogError> {
+        let reader = log.reader(&[(partition.clone(), log.range(partition)?.start.min(end))])?;
+        Ok(Self { topic, partition: partition.clone(), end, reader, records: VecDeque::new() })
+    }
+
+    /// Reads on when nothing is left.
+    fn fill(&mut self) -> Result<(), LogError> {
+        let began = std::time::Instant::now();
+        while self.records.is_empty() && self.reader.positions().iter().any(|(_, at)| *at < self.end) {
+            let mut records = Vec::new();
+            match self.reader.poll(&mut records, 100, Duration::from_millis(100)) {
+                Err(error) if !error.is_retriable() => return Err(error),
+                _ if records.is_empty() && began.elapsed() > PATIENCE => {
+                    let message = format!("{} gave nothing for {} s; see that the brokers serve it", self.partition, PATIENCE.as_secs());
+                    return Err(LogError::Fatal { what: "read an input", message });
+                }
+                _ => self.records.extend(records.into_iter().filter(|record| record.offset < self.end)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The order in which records came.
+    fn front(&self) -> Option<(i64, InputTopic, i32)> {
+        self.records.front().map(|record| (record.timestamp, self.topic, record.partition))
+    }
+}
+
+fn entry(records: Vec<(InputTopic, Record)>, wall: Micros) -> JournalEntry {
+    let mut records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
+    records.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+    let mut ranges: Vec<EpochRange> = Vec::new();
+    for record in &records {
+        match ranges.last_mut().filter(|range| range.topic == *record.topic && range.partition == record.partition) {
+            Some(range) => range.to = record.offset.0 + 1,
+            None => ranges.push(EpochRange {
+                topic: record.topic.to_string(),
+                partition: record.partition,
+                from: record.offset.0,
+                to: record.offset.0 + 1,
+            }),
+        }
+    }
+    JournalEntry::of(Epoch(0), wall, ranges, &records, false)
+}
