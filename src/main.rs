@@ -10,6 +10,7 @@ mod feed;
 mod intake;
 mod process;
 mod rebuild;
+mod replay;
 mod run;
 mod service;
 mod shadow;
@@ -57,8 +58,8 @@ enum Command {
     ValidateConfig(validate_config::Args),
     /// Compares each store with the output topics.
     Verify(verify::Args),
-    /// What another configuration would change.
-    Replay(shadow::Args),
+    /// Gives records of the output topics to a store again, or shows what another configuration would change.
+    Replay(replay::Args),
     /// The dataflow's state.
     Topology(rebuild::Args),
     /// Dead letters.
@@ -96,7 +97,7 @@ fn main() -> ExitCode {
         Command::Process(args) => process::process(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
-        Command::Replay(args) => shadow::shadow(&args, environment),
+        Command::Replay(args) => replay::replay(&args, environment),
         Command::Topology(args) => rebuild::topology(&args, environment),
         Command::Dlq(args) => dlq::dlq(&args, environment),
         Command::Tap(args) => tap::tap(&args, environment),

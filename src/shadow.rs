@@ -4,7 +4,7 @@
 //! compared. The cell's own output topics are not read: they may be ahead of the epoch, compaction and retention have taken from them, and what they
 //! hold may have come of several configurations, one after the other.
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -21,50 +21,38 @@ use crate::config::{Config, FeedConfig};
 use crate::difference::{Output, Side, Sides, Totals};
 use crate::service::Servers;
 
-/// Arguments of `replay --shadow`.
-#[derive(clap::Args)]
-pub struct Args {
-    /// The cell's configuration.
-    #[arg(short, long)]
-    config: PathBuf,
-    /// Another configuration: its `topology` and `feeds` are tried on the cell's past, and what they would change is listed. The cell is only read.
-    #[arg(long, value_name = "FILE")]
-    shadow: PathBuf,
-    /// Up to this epoch; by default to the end that the journal has now.
-    #[arg(long, value_name = "E")]
-    to_epoch: Option<u64>,
-    /// Only this output topic (repeatable).
-    #[arg(long, value_name = "TOPIC")]
-    topic: Vec<String>,
-    /// One JSON object a line, with whole rows.
-    #[arg(long)]
-    json: bool,
+/// What of the difference is wanted.
+pub struct Asked<'a> {
+    /// Up to this epoch; the end of the journal otherwise.
+    pub to_epoch: Option<u64>,
+    /// Only these output topics; all if empty.
+    pub topics: &'a [String],
+    /// JSON lines.
+    pub as_json: bool,
 }
 
-/// Runs the command.
-pub fn shadow(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
-    let live = Config::read(&args.config, environment)?;
-    let other = Config::read(&args.shadow, environment)?;
-    let servers = Servers::read_only(&live)?;
-    let outputs: Result<Vec<_>> = args.topic.iter().map(|word| Output::from_word(word, &servers.topics)).collect();
+/// Prints what `other` would change of the cell that `live` describes.
+pub fn shadow(live: &Config, other: &Config, asked: &Asked<'_>) -> Result<ExitCode> {
+    let servers = Servers::read_only(live)?;
+    let outputs: Result<Vec<_>> = asked.topics.iter().map(|word| Output::from_word(word, &servers.topics)).collect();
     let outputs = Some(outputs?).filter(|outputs| !outputs.is_empty()).unwrap_or_else(Output::all);
     let declarations = Declarations::between(&feeds(&live.feeds)?, &feeds(&other.feeds)?);
-    let past = Past::read(Arc::clone(&servers.log), servers.topics.clone(), args.to_epoch.map(Epoch))
+    let past = Past::read(Arc::clone(&servers.log), servers.topics.clone(), asked.to_epoch.map(Epoch))
         .with_context(|| format!("failed to look at the past of cell {}", live.cell))?;
     let directory = tempfile::tempdir().context("failed to make a temporary folder; set TMPDIR")?;
     let run = |name: &str, config: &Config, declarations| -> Result<Embedded> {
         replay(&past, config, declarations, live.workers, &directory.path().join(name))
             .with_context(|| format!("failed to replay the past of cell {} with the {name} configuration", live.cell))
     };
-    let first = run("live", &live, Declarations::default())?;
-    let second = run("shadow", &other, declarations)?;
+    let first = run("live", live, Declarations::default())?;
+    let second = run("shadow", other, declarations)?;
 
     let side = |log| Side::new(log, Arc::new(EmbeddedRegistry));
     let mut sides = Sides { first: side(&first), second: side(&second), topics: &servers.topics, until: None };
     let mut totals = BTreeMap::new();
     for output in outputs {
         let counts = sides.compare(output, |key, change| {
-            if args.json {
+            if asked.as_json {
                 println!("{}", change.json(output.as_str(), key));
             } else {
                 println!("{} {}", output.as_str(), change.line(key));
@@ -73,7 +61,7 @@ pub fn shadow(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
         })?;
         totals.insert(output.as_str(), counts);
     }
-    summary(&totals, past.head(), args.json);
+    summary(&totals, past.head(), asked.as_json);
     Ok(ExitCode::SUCCESS)
 }
 

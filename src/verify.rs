@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sightline_connectors::runtime::registry;
-use sightline_connectors::verify;
+use sightline_connectors::verify::{self, Outputs, Repaired, Report};
 
 use crate::config::Config;
 use crate::service::Servers;
@@ -26,12 +26,15 @@ pub struct Args {
     /// How long to wait for a store that is behind, in seconds.
     #[arg(long, default_value_t = 60)]
     patience: u64,
-    /// How many differing keys to name, of each sort.
-    #[arg(long, default_value_t = 20)]
+    /// How many differing keys to name, of each type.
+    #[arg(long, default_value_t = 100)]
     show: usize,
+    /// Rewrite exactly the keys that differ, as the topics have them now, and compare again. Connectors may run meanwhile.
+    #[arg(long)]
+    repair: bool,
 }
 
-/// Exit code 0 when all are equal, 5 when not.
+/// Exit code 0 when all are equal, in the end; 5 when not.
 pub fn verify(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
     let config = Config::read(&args.config, environment)?;
     let servers = Servers::reach(&config)?;
@@ -46,31 +49,40 @@ pub fn verify(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
     for connector in wanted {
         let mut sink = registry::build(connector)?;
         let types = connector.record_types(sink.supports())?;
+        let outputs = Outputs { log: &*servers.log, registry: Arc::clone(&servers.registry), topics: &servers.topics, types };
         let patience = Duration::from_secs(args.patience);
-        let report = runtime.block_on(verify::verify(
-            &*servers.log,
-            Arc::clone(&servers.registry),
-            &servers.topics,
-            &types,
-            &mut *sink,
-            patience,
-        ))?;
-        println!("{} at epoch {}: {}", connector.name, report.epoch, if report.is_equal() { "equal" } else { "DIFFERENT" });
-        for (ty, compared) in &report.types {
-            println!(
-                "  {ty:<12} {:>9} equal {:>6} missing {:>6} extra {:>6} different",
-                compared.equal,
-                compared.missing.len(),
-                compared.extra.len(),
-                compared.different.len()
-            );
-            for (word, keys) in [("missing", &compared.missing), ("extra", &compared.extra), ("different", &compared.different)] {
-                for key in keys.iter().take(args.show) {
-                    println!("    {word} {key}");
-                }
-            }
+        let mut report = runtime.block_on(verify::verify(&outputs, &mut *sink, patience))?;
+        print(&connector.name, &report, args.show);
+        if args.repair && !report.is_equal() {
+            let Repaired { keys, left, refused } = runtime.block_on(verify::repair(&outputs, &mut *sink, &report, patience))?;
+            println!("{}: {keys} keys mended; {left} had changed meanwhile; {refused} refused by the store", connector.name);
+            report = runtime.block_on(verify::verify(&outputs, &mut *sink, patience))?;
+            print(&connector.name, &report, args.show);
         }
         equal &= report.is_equal();
     }
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+fn print(name: &str, report: &Report, show: usize) {
+    println!("{name} at epoch {}: {}", report.epoch, if report.is_equal() { "equal" } else { "DIFFERENT" });
+    for (ty, compared) in &report.types {
+        println!(
+            "  {ty:<12} {:>9} equal {:>6} missing {:>6} extra {:>6} different",
+            compared.equal,
+            compared.missing.len(),
+            compared.extra.len(),
+            compared.different.len()
+        );
+        for (word, key) in compared.differences().take(show) {
+            println!("    {word} {key}");
+        }
+        let unnamed = compared.differences().count().saturating_sub(show);
+        if unnamed > 0 {
+            println!("    and {unnamed} more; --show names them");
+        }
+    }
+    if report.undecodable > 0 {
+        println!("  {} records of the topics cannot be decoded by anyone; see `dlq list`", report.undecodable);
+    }
 }

@@ -135,7 +135,7 @@ fn two_processes_of_which_one_is_killed_end_together_and_lose_nothing() {
     for topic in INTEL {
         assert_nothing_doubled(topic, &cell.tap(topic));
     }
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     // Whichever is told to stop, both drain, and a process alone goes on from their snapshot.
     pair.terminate(1);
@@ -148,7 +148,7 @@ fn two_processes_of_which_one_is_killed_end_together_and_lose_nothing() {
     again.terminate(0);
     let alone = cell.run(1);
     after("alone", packages.len() + 2);
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     alone.terminate();
 }

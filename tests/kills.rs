@@ -57,7 +57,7 @@ fn kill_nine_in_mid_ingest_loses_nothing_and_doubles_nothing() {
     let letters = |records: Vec<Tapped>| records.len();
     assert_eq!(letters(cell.tap(&format!("{}.dlq.parse", cell.name))), 0, "nothing was refused");
 
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     service.terminate();
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }

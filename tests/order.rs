@@ -49,7 +49,7 @@ fn forwards_backwards_or_twice_on_one_worker_or_three_the_topics_and_the_stores_
     assert_becomes(&expected, || single.view(), "forwards on one worker");
     other.terminate();
     assert_becomes(&expected, || cell.view(), "twice");
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     cell.assert_oracle(corpus.path(), &STORES, &[]);
     service.terminate();
@@ -86,7 +86,7 @@ fn a_feed_that_is_removed_leaves_what_the_others_say_alone() {
     // Which packages were read is history, and stays.
     expected.remove("packages");
     assert_becomes(&expected, || cell.view(), "without b");
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     service.terminate();
 }
@@ -143,7 +143,7 @@ fn successive_releases_of_a_snapshot_feed_end_in_the_newest_in_any_order() {
             assert!(ty == "relationship" || Some(found) == count.as_u64(), "{family}: {found} of {count} {ty}");
         }
     }
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     service.terminate();
 }

@@ -15,7 +15,7 @@ fn every_entity_link_and_relation_is_in_the_three_stores_as_the_oracle_says() {
     cell.process(&paths, &["--format", "stix"]);
     cell.await_packages(paths.len());
     cell.assert_oracle(corpus.path(), &ALL, &[]);
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     println!("{}", String::from_utf8_lossy(&verified.stdout));
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     service.terminate();
@@ -32,11 +32,11 @@ fn a_store_that_is_away_during_the_whole_ingest_catches_up_alone() {
     cell.await_packages(paths.len());
     cell.assert_oracle(corpus.path(), &ALL[..2], &[]);
     for sink in ["pg", "es"] {
-        assert!(cell.verify(Some(sink)).status.success(), "{sink} waits for the graph");
+        assert!(cell.verify(Some(sink), &[]).status.success(), "{sink} waits for the graph");
     }
     services("start", "neo4j");
     cell.assert_oracle(corpus.path(), &ALL, &[]);
-    let verified = cell.verify(None);
+    let verified = cell.verify(None, &[]);
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     service.terminate();
 }

@@ -19,6 +19,8 @@ const PARTITIONS: i32 = 4;
 pub struct Cell {
     pub log: Arc<dyn Log>,
     pub topics: Topics,
+    /// Of the dataflow; the product's defaults.
+    pub settings: TopologySettings,
     folder: PathBuf,
     /// Removed with the cell.
     _temporary: Option<tempfile::TempDir>,
@@ -35,9 +37,19 @@ impl Cell {
     /// A cell in a folder that stays.
     pub fn at(folder: &Path, sync: bool) -> Self {
         let log = Embedded::open(&folder.join("log"), EmbeddedOptions { sync, ..EmbeddedOptions::default() }).unwrap();
-        let topics = Topics::new("soc");
+        Self::on(Arc::new(log), "soc", folder)
+    }
+
+    /// A cell on a log of the caller's, its state in a folder.
+    pub fn on(log: Arc<dyn Log>, prefix: &str, folder: &Path) -> Self {
+        let topics = Topics::new(prefix);
         log.ensure_topics(&topic_specs(&topics, PARTITIONS, 1)).unwrap();
-        Self { log: Arc::new(log), topics, folder: folder.to_owned(), _temporary: None }
+        Self { log, topics, settings: TopologySettings::default(), folder: folder.to_owned(), _temporary: None }
+    }
+
+    /// Partitions of its topics.
+    pub fn partitions(&self) -> i32 {
+        PARTITIONS
     }
 
     /// Writes a package in parts; returns how many.
@@ -63,7 +75,7 @@ impl Cell {
             log: Arc::clone(&self.log),
             registry: Arc::new(EmbeddedRegistry),
             topics: self.topics.clone(),
-            settings: TopologySettings::default(),
+            settings: self.settings.clone(),
             cluster: None,
             workers,
             state_dir: self.folder.join("state"),

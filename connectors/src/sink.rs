@@ -1,4 +1,6 @@
 //! The contract of a sink.
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sightline_failpoints::{self as failpoints, Point};
 use sightline_log::{Offset, TopicPartition};
@@ -19,6 +21,7 @@ use crate::batch::Batch;
 /// 5. [`close`](Self::close), once, after the last `put`.
 ///
 /// `positions`, [`scan`](Self::scan) and [`digest`](Self::digest) also serve `verify`, on a sink that was never opened: they must not write.
+/// [`mend`](Self::mend) serves `verify --repair` and `replay`, also on a sink that was never opened, while another process may be putting.
 ///
 /// # Effectively once
 /// When `put` returns `Ok`, the store holds the batch's records *and* its positions, durably. When it fails or the process dies, any
@@ -57,8 +60,55 @@ pub trait SinkConnector: Send {
     /// What [`scan`](Self::scan) gives for `record` when the store holds it faithfully: a digest of the fields that this store keeps.
     fn digest(&self, record: &OutputRecord) -> ContentHash;
 
+    /// Mends the store beside the connector that runs on it. Takes out each of `wrong` that is still as a scan saw it, then stores the records
+    /// of `batch` ordered by epoch, as [`put`](Self::put) does: in one transaction, where the store has them. It takes nothing over, fences
+    /// nobody, leaves the positions alone (those of `batch` are not looked at), and what the running connector wrote meanwhile stays.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), but never [`SinkError::Fenced`]. A class that does not implement it cannot be mended.
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        let _ = (wrong, batch);
+        Err(SinkError::fatal("mend the store", "sinks of this class cannot be mended; empty the store and let its connector fill it again"))
+    }
+
+    /// The store as one that can be filled anew beside itself, if it can.
+    fn rebuild(&mut self) -> Option<&mut dyn Rebuild> {
+        None
+    }
+
     /// Lets go of connections. Errors have nowhere to go: everything acknowledged is durable already.
     async fn close(&mut self);
+}
+
+/// A store with room for a second, new place beside the live one, that becomes the live one at once for every reader. It serves `replay --rebuild`, on a sink
+/// that was never opened, while another process may be putting.
+///
+/// # The order of calls
+/// [`begin`](Self::begin), [`fill`](Self::fill) again and again, [`hold`](Self::hold), the last `fill`s, [`swap`](Self::swap), [`finish`](Self::finish). Each may be repeated when it
+/// failed in a way that may pass. After a failure behind `hold`: [`release`](Self::release). A process may die between any two: readers and the connector then
+/// still have one place, complete, and the next `begin` removes what was left.
+#[async_trait]
+pub trait Rebuild: Send {
+    /// The types that can be rebuilt.
+    fn types(&self) -> &'static [RecordType];
+
+    /// Removes what an unfinished rebuild has left, then makes new places for `types`.
+    async fn begin(&mut self, types: &[RecordType]) -> Result<(), SinkError>;
+
+    /// Writes into the new places, ordered by epoch; returns how many records were taken.
+    async fn fill(&mut self, batch: &Batch) -> Result<u64, SinkError>;
+
+    /// Stops writes into the live places: returns when none is under way any more. Whoever puts gets errors that may pass.
+    async fn hold(&mut self) -> Result<(), SinkError>;
+
+    /// Takes [`hold`](Self::hold) back.
+    async fn release(&mut self) -> Result<(), SinkError>;
+
+    /// The new places become the live ones, all at once; whoever puts goes on in them.
+    async fn swap(&mut self, keep_old: bool) -> Result<(), SinkError>;
+
+    /// Drops the old places, unless they are kept, when nobody reads them any more; returns those that were read for longer than `patience`.
+    async fn finish(&mut self, patience: Duration) -> Result<Vec<String>, SinkError>;
 }
 
 /// A record as a store holds it.
@@ -68,6 +118,26 @@ pub struct Stored {
     pub key: String,
     /// Digest of the fields that the store keeps.
     pub digest: ContentHash,
+    /// Where the store keeps it, in the store's own words: what was not written by its connector may stand anywhere.
+    pub place: String,
+}
+
+/// What a store holds and should not: nobody's record, a second copy of one, or one that was changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wrong {
+    /// Its type.
+    pub ty: RecordType,
+    /// As a scan saw it.
+    pub stored: Stored,
+}
+
+/// What [`SinkConnector::mend`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Mended {
+    /// How many of the wrong had changed since they were seen, and were left.
+    pub left: u64,
+    /// How many records the store took: not those that are older than what it holds, nor, where it can tell, those that it holds already.
+    pub written: u64,
 }
 
 /// A record that a store will never take.

@@ -7,15 +7,18 @@
 mod conformance {
     pub mod claims;
     pub mod pipeline;
+    #[cfg(feature = "elasticsearch")]
+    pub mod rebuild;
     pub mod records;
+    pub mod replay;
     pub mod stores;
 }
-use conformance::{claims, pipeline, stores};
+use conformance::{claims, pipeline, replay, stores};
 
 macro_rules! conforms {
     ($($feature:literal $store:ident),* $(,)?) => {
         $(#[cfg(feature = $feature)] mod $store {
-            use super::{claims, pipeline, stores};
+            use super::{claims, pipeline, replay, stores};
             conforms!(@in claims, $store:
                 an_upsert_is_held_as_it_was_given,
                 the_newer_epoch_wins_whatever_comes_last,
@@ -26,13 +29,25 @@ macro_rules! conforms {
                 a_part_without_positions_leaves_the_stored_ones,
                 what_was_never_written_is_empty_and_not_an_error,
                 links_outlive_the_order_of_arrival,
+                mending_fences_nobody_and_moves_no_position,
+                mending_takes_out_what_is_wrong_whatever_its_epoch_and_once,
+                mending_leaves_what_the_connector_wrote_meanwhile,
+                the_connector_knows_the_edges_that_were_mended,
             );
             conforms!(@in pipeline, $store:
                 what_the_topics_say_is_what_the_store_holds,
                 a_restart_goes_on_where_the_store_is,
+                a_position_that_has_expired_is_no_silent_gap,
                 bad_records_are_dead_lettered_and_the_rest_is_stored,
                 a_store_that_was_away_catches_up_alone,
                 verify_names_what_is_missing_extra_and_different,
+                a_repair_mends_what_differs_while_the_connector_goes_on,
+            );
+            conforms!(@in replay, $store:
+                what_was_lost_is_restored_beside_the_running_connector,
+                a_store_that_was_whole_stays_as_it_is,
+                an_old_span_does_not_go_back_in_time,
+                ingestion_with_deletes_goes_on_meanwhile,
             );
         })*
     };

@@ -122,21 +122,33 @@ impl Cell {
     }
 
     /// `verify`, of one sink or of all.
-    pub fn verify(&self, sink: Option<&str>) -> Output {
+    pub fn verify(&self, sink: Option<&str>, more: &[&str]) -> Output {
         let mut command = self.command("verify");
         if let Some(sink) = sink {
             command.args(["--sink", sink]);
         }
-        command.args(["--patience", "120"]).output().unwrap()
+        command.args(["--patience", "120"]).args(more).output().unwrap()
+    }
+
+    /// What a program of the oracle prints about a store of this cell.
+    pub fn oracle_on(&self, program: &str, store: &str) -> String {
+        let done = oracle(&[program.as_ref(), self.address(store).as_ref()]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    fn address(&self, store: &str) -> String {
+        match store {
+            "postgres" => format!("postgres={},{}", variable("SIGHTLINE_POSTGRES").unwrap(), self.name),
+            "elasticsearch" => format!("elasticsearch={},{}", variable("SIGHTLINE_ELASTICSEARCH").unwrap(), self.name),
+            _ => format!("neo4j={}", variable("SIGHTLINE_NEO4J").unwrap()),
+        }
     }
 
     /// Compares stores with the oracle until all are equal; fails with what differs when they do not become so.
     pub fn assert_oracle(&self, packages: &Path, stores: &[&str], more: &[&str]) {
-        let address = |store: &&str| match *store {
-            "postgres" => format!("postgres={},{}", variable("SIGHTLINE_POSTGRES").unwrap(), self.name),
-            "elasticsearch" => format!("elasticsearch={},{}", variable("SIGHTLINE_ELASTICSEARCH").unwrap(), self.name),
-            _ => format!("neo4j={},default", variable("SIGHTLINE_NEO4J").unwrap()),
-        };
+        // The graph holds all tenants; the oracle asks for one.
+        let address = |store: &&str| self.address(store) + if *store == "neo4j" { ",default" } else { "" };
         let stores: Vec<String> = stores.iter().map(address).collect();
         let mut arguments: Vec<&std::ffi::OsStr> = vec!["compare.py".as_ref(), packages.as_ref()];
         arguments.extend(stores.iter().map(std::ffi::OsStr::new));

@@ -146,7 +146,7 @@ impl Cell {
         };
         let again: Vec<JournalEntry> =
             (base.0 + 1..).zip(again).map(|(epoch, entry)| JournalEntry { epoch: Epoch(epoch), ..entry }).collect();
-        let directory = self.state_dir.with_extension("rebuild");
+        let directory = beside(&self.state_dir, "rebuild");
         let wall = again.first().map_or(last.wall, |entry| entry.wall);
         self.begin(&directory, base, wall, positions.iter().cloned().chain(more.map(|partition| (partition, Offset(0)))))?;
         let replay = Replay {
@@ -344,7 +344,7 @@ impl Rebuilt {
             self.done(fs::remove_file(self.directory.join(manifest::name_of(manifest.epoch))))?;
         }
         if self.state_dir.exists() {
-            let lost = self.state_dir.with_extension(format!("lost-{}", self.epoch.0));
+            let lost = beside(&self.state_dir, &format!("lost-{}", self.epoch.0));
             self.done(fs::rename(&self.state_dir, lost))?;
         }
         self.done(fs::rename(&self.directory, &self.state_dir))
@@ -361,6 +361,13 @@ impl Rebuilt {
     fn done(&self, result: std::io::Result<()>) -> Result<(), RebuildError> {
         result.map_err(|source| RebuildError::Directory { path: self.state_dir.clone(), source })
     }
+}
+
+/// A directory beside another: on the same disk, so that a rename will do.
+fn beside(directory: &Path, what: &str) -> PathBuf {
+    let mut name = directory.components().collect::<PathBuf>().into_os_string();
+    name.push(format!(".{what}"));
+    name.into()
 }
 
 /// A partition, read to where the epochs end.

@@ -182,6 +182,17 @@ pub fn key_text(key: &[Cell<'_>]) -> String {
     text
 }
 
+/// Where the row of a primary key stands: its texts, apart by a character that is in none of them.
+pub fn place(key: &[Cell<'_>]) -> String {
+    let texts = key.iter().map(|cell| if let Cell::Text(part) = cell { part.as_ref() } else { "" });
+    texts.collect::<Vec<_>>().join("\0")
+}
+
+/// The primary key of a [`place`].
+pub fn key_at(place: &str) -> impl Iterator<Item = &str> {
+    place.split('\0')
+}
+
 /// A digest of cells that does not depend on how a store spells JSON.
 pub fn digest(cells: &[Cell<'_>]) -> ContentHash {
     let mut bytes = Vec::with_capacity(256);
@@ -244,5 +255,6 @@ mod tests {
     fn the_key_of_a_row_is_the_key_of_its_topic() {
         assert_eq!(key_text(&["t".into(), "malware--1".into()]), "t:malware--1");
         assert_eq!(key_text(&["t".into(), "e".into(), "o".into(), "pattern".into()]), "t:e|o|pattern");
+        assert_eq!(key_at(&place(&["a:b".into(), "c".into()])).collect::<Vec<_>>(), ["a:b", "c"]);
     }
 }

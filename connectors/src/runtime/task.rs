@@ -109,6 +109,13 @@ impl Task {
                     at.0, range.end.0
                 )));
             }
+            if at < range.start {
+                return Ok(Err(format!(
+                    "the store is at offset {} of {partition}, and the log holds nothing before {} any more: the connector was away for longer than the \
+                     topic is kept, and what lay between is lost to it; give the connector another name, and it goes on from the earliest that there is",
+                    at.0, range.start.0
+                )));
+            }
             from.push((partition, at));
         }
         Ok(Ok(from))

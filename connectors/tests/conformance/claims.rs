@@ -4,7 +4,7 @@ use sightline_schemas::Role;
 use sightline_schemas::avro::{OutputRecord, RecordType};
 
 use super::records::*;
-use super::stores::{Store, expected, held};
+use super::stores::{Store, expected, held, wrong};
 
 /// Of `values`, those that the sink holds of type `ty`.
 fn of_type(values: &[OutputRecord], ty: RecordType) -> Vec<OutputRecord> {
@@ -150,4 +150,70 @@ pub async fn links_outlive_the_order_of_arrival(store: &Store) {
     assert_eq!(held(&mut *sink, RecordType::Relation).await, expected(&*sink, &relations), "an edge outlives its end");
     sink.put(&batch(vec![indicator.clone()], 22, 22)).await.unwrap();
     assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, &[indicator]));
+}
+
+pub async fn mending_fences_nobody_and_moves_no_position(store: &Store) {
+    let mut owner = store.opened().await;
+    owner.put(&batch(vec![entity(MALWARE, "x")], 1, 3)).await.unwrap();
+    let mut mender = store.sink();
+    assert_eq!(mender.mend(&[], &batch(vec![entity(INDICATOR, "missing")], 1, 99)).await.unwrap().left, 0);
+    owner.put(&batch(vec![entity(MALWARE, "y")], 2, 4)).await.unwrap();
+    assert_eq!(owner.positions().await.unwrap(), vec![at(RecordType::Entity, 4)]);
+    let expected = expected(&*owner, &[entity(INDICATOR, "missing"), entity(MALWARE, "y")]);
+    assert_eq!(held(&mut *owner, RecordType::Entity).await, expected);
+}
+
+pub async fn mending_takes_out_what_is_wrong_whatever_its_epoch_and_once(store: &Store) {
+    let mut sink = store.opened().await;
+    let right = supported(&*sink, one_of_each());
+    sink.put(&batch(right.clone(), 1, 10)).await.unwrap();
+    // As if by hand: one changed, one that nobody has, both of an epoch far ahead.
+    let meddling = batch(vec![entity(MALWARE, "changed"), entity("malware--extra", "extra")], 900, 10);
+    sink.mend(&[], &meddling).await.unwrap();
+    let all = [
+        wrong(&mut *sink, RecordType::Entity, &format!("acme:{MALWARE}")).await,
+        wrong(&mut *sink, RecordType::Entity, "acme:malware--extra").await,
+    ];
+    let batch = Batch { records: vec![upsert(entity(MALWARE, "Mal'ware"), 1, 0)], next: vec![] };
+    assert_eq!(sink.mend(&all, &batch).await.unwrap().left, 0);
+    assert_eq!(sink.mend(&all, &batch).await.unwrap().left, 2, "none is there any more as it was seen");
+    for ty in sink.supports() {
+        assert_eq!(held(&mut *sink, *ty).await, expected(&*sink, &of_type(&right, *ty)), "{ty}");
+    }
+    sink.put(&super::records::batch(vec![entity(MALWARE, "newer")], 2, 11)).await.unwrap();
+    assert!(
+        held(&mut *sink, RecordType::Entity).await.values().any(|digest| *digest == sink.digest(&entity(MALWARE, "newer"))),
+        "the next epoch is taken"
+    );
+}
+
+pub async fn mending_leaves_what_the_connector_wrote_meanwhile(store: &Store) {
+    let mut sink = store.opened().await;
+    let mut mender = store.sink();
+    sink.put(&batch(vec![entity(MALWARE, "seen"), entity(INDICATOR, "x")], 1, 1)).await.unwrap();
+    let seen = wrong(&mut *mender, RecordType::Entity, &format!("acme:{MALWARE}")).await;
+    sink.put(&batch(vec![entity(MALWARE, "meanwhile")], 3, 2)).await.unwrap();
+    assert_eq!(mender.mend(&[seen], &batch(vec![entity(MALWARE, "late")], 2, 1)).await.unwrap().left, 1);
+    sink.put(&of(vec![delete(&entity(INDICATOR, ""), 4, 3)], 4)).await.unwrap();
+    // Older than the deletion, which no row remembers everywhere: the caller looks into the topic afterwards, and deletes again.
+    mender.mend(&[], &batch(vec![entity(INDICATOR, "back")], 2, 1)).await.unwrap();
+    mender.mend(&[], &of(vec![delete(&entity(INDICATOR, ""), 4, 3)], 4)).await.unwrap();
+    assert_eq!(held(&mut *sink, RecordType::Entity).await, expected(&*sink, &[entity(MALWARE, "meanwhile")]));
+}
+
+pub async fn the_connector_knows_the_edges_that_were_mended(store: &Store) {
+    let edges = [relation("relationship--1", "uses"), sighting("e1", false), link(INDICATOR, ADDRESS, Role::Pattern)];
+    let mut owner = store.opened().await;
+    let edges = supported(&*owner, edges.to_vec());
+    // The owner has never seen them when they come from beside it.
+    store.sink().mend(&[], &batch(edges.clone(), 1, 1)).await.unwrap();
+    owner.put(&batch(edges.clone(), 2, 2)).await.unwrap();
+    for value in &edges {
+        let ty = value.record_type();
+        assert_eq!(held(&mut *owner, ty).await, expected(&*owner, &of_type(&edges, ty)), "{ty} is there once");
+    }
+    owner.put(&of(edges.iter().map(|value| delete(value, 3, 3)).collect(), 4)).await.unwrap();
+    for value in &edges {
+        assert!(held(&mut *owner, value.record_type()).await.is_empty(), "{} is gone", value.record_type());
+    }
 }

@@ -1,4 +1,5 @@
 //! What a connector promises end to end: from topics, through the runtime, into a store. The log and the registry are the embedded ones.
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,23 +9,24 @@ use bytes::Bytes;
 use serde_json::Value;
 use sightline_connectors::runtime::registry::build;
 use sightline_connectors::runtime::{ConnectorConfig, ConnectorState, ConnectorStatus, Connectors};
-use sightline_connectors::verify::{Report, verify};
+use sightline_connectors::verify::{Outputs, Repaired, Report, repair, verify};
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_log::{CleanUp, Headers, Log, NewRecord, Offset, Record, TopicPartition, TopicSpec};
+use sightline_schemas::Role;
 use sightline_schemas::avro::{Encoder, OutputRecord, RecordType, SchemaId};
 use sightline_schemas::registry::EmbeddedRegistry;
 use sightline_schemas::topic::Topics;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::records::*;
-use super::stores::{Store, sqlite};
+use super::stores::{Store, sqlite, wrong};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A log with the output topics of a cell.
 pub struct Source {
-    log: Arc<dyn Log>,
-    topics: Topics,
+    pub log: Arc<dyn Log>,
+    pub topics: Topics,
     encoder: Encoder,
     _directory: tempfile::TempDir,
 }
@@ -74,36 +76,57 @@ impl Source {
         Connectors::start(Arc::clone(&self.log), Arc::new(EmbeddedRegistry), self.topics.clone(), configs).unwrap()
     }
 
+    fn outputs(&self, config: &ConnectorConfig) -> Outputs<'_> {
+        let types = config.record_types(build(config).unwrap().supports()).unwrap();
+        Outputs { log: &*self.log, registry: Arc::new(EmbeddedRegistry), topics: &self.topics, types }
+    }
+
     pub async fn verify(&self, config: &ConnectorConfig) -> Report {
-        let mut sink = build(config).unwrap();
-        let types = config.record_types(sink.supports()).unwrap();
-        verify(&*self.log, Arc::new(EmbeddedRegistry), &self.topics, &types, &mut *sink, PATIENCE).await.unwrap()
+        verify(&self.outputs(config), &mut *build(config).unwrap(), PATIENCE).await.unwrap()
+    }
+
+    pub async fn repair(&self, config: &ConnectorConfig, report: &Report) -> Repaired {
+        repair(&self.outputs(config), &mut *build(config).unwrap(), report, PATIENCE).await.unwrap()
     }
 
     fn dead_letters(&self, connector: &str) -> Vec<Record> {
-        let partition = TopicPartition::new(self.topics.dlq_sink(connector), 0);
-        let end = self.log.range(&partition).unwrap().end;
-        let mut reader = self.log.reader(&[(partition, Offset(0))]).unwrap();
-        let mut letters = Vec::new();
-        while reader.positions().iter().any(|(_, at)| *at < end) {
-            reader.poll(&mut letters, 1_000, Duration::from_millis(100)).unwrap();
+        self.read(TopicPartition::new(self.topics.dlq_sink(connector), 0))
+    }
+
+    /// All records of a type that the log holds.
+    pub fn records(&self, ty: RecordType) -> Vec<Record> {
+        (0..2).flat_map(|number| self.read(TopicPartition::new(ty.topic(&self.topics), number))).collect()
+    }
+
+    /// Where the partitions of a type end.
+    pub fn ends(&self, ty: RecordType) -> BTreeMap<i32, Offset> {
+        let end = |number| self.log.range(&TopicPartition::new(ty.topic(&self.topics), number)).unwrap().end;
+        (0..2).map(|number| (number, end(number))).collect()
+    }
+
+    fn read(&self, partition: TopicPartition) -> Vec<Record> {
+        let range = self.log.range(&partition).unwrap();
+        let mut reader = self.log.reader(&[(partition, range.start)]).unwrap();
+        let mut records = Vec::new();
+        while reader.positions().iter().any(|(_, at)| *at < range.end) {
+            reader.poll(&mut records, 1_000, Duration::from_millis(100)).unwrap();
         }
-        letters
+        records
     }
 }
 
-fn quick(store: &Store) -> ConnectorConfig {
+pub fn quick(store: &Store) -> ConnectorConfig {
     let mut config = store.config.clone();
     config.batch.interval_ms = 20;
     (config.backoff.min_ms, config.backoff.max_ms) = (20, 200);
     config
 }
 
-fn entities(count: usize) -> Vec<OutputRecord> {
+pub fn entities(count: usize) -> Vec<OutputRecord> {
     (0..count).map(|n| entity(&format!("malware--{n:08x}-1111-4111-8111-111111111111"), &format!("m{n}"))).collect()
 }
 
-async fn stop(connectors: Connectors) -> ConnectorStatus {
+pub async fn stop(connectors: Connectors) -> ConnectorStatus {
     let mut last = connectors.stop().await;
     assert_eq!(last.len(), 1);
     let last = last.remove(0);
@@ -137,6 +160,29 @@ pub async fn a_restart_goes_on_where_the_store_is(store: &Store) {
     connectors.caught_up(PATIENCE).await.unwrap();
     assert_eq!(stop(connectors).await.written, 10, "nothing is read twice");
     assert!(source.verify(&config).await.is_equal());
+}
+
+pub async fn a_position_that_has_expired_is_no_silent_gap(store: &Store) {
+    let (source, mut config) = (Source::new(), quick(store));
+    source.write(&entities(20), 1, true);
+    let connectors = source.start(vec![config.clone()]);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    stop(connectors).await;
+    let more: Vec<_> = (20..60).map(|n| entity(&format!("malware--{n:08x}-1111-4111-8111-111111111111"), "late")).collect();
+    source.write(&more, 2, true);
+    for (number, end) in source.ends(RecordType::Entity) {
+        source.log.trim(&TopicPartition::new(RecordType::Entity.topic(&source.topics), number), Offset(end.0 - 2)).unwrap();
+    }
+    let connectors = source.start(vec![config.clone()]);
+    let refused = connectors.caught_up(PATIENCE).await.unwrap_err().to_string();
+    assert!(refused.contains("holds nothing before") && refused.contains("give the connector another name"), "{refused}");
+    drop(connectors);
+    config.name = "another".into();
+    let connectors = source.start(vec![config.clone()]);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let report = source.verify(&config).await;
+    assert!(report.is_equal() && report.types[&RecordType::Entity].equal == 4, "{report:?}");
+    stop(connectors).await;
 }
 
 pub async fn bad_records_are_dead_lettered_and_the_rest_is_stored(store: &Store) {
@@ -266,8 +312,44 @@ pub async fn verify_names_what_is_missing_extra_and_different(store: &Store) {
     let key = |value: &OutputRecord| format!("acme:{}", value.id());
     assert!(!report.is_equal());
     assert_eq!(entities.equal, 3);
-    assert_eq!(
-        (&entities.missing, &entities.extra, &entities.different),
-        (&vec![key(missing)], &vec![key(&extra)], &vec![key(&different)])
-    );
+    let differences: Vec<_> = entities.differences().map(|(word, key)| (word, key.to_owned())).collect();
+    assert_eq!(differences, [("missing", key(missing)), ("extra", key(&extra)), ("different", key(&different))]);
+}
+
+/// What was done by hand through the sink itself has the highest epoch of all, so nothing but a comparison could tell that it is wrong.
+pub async fn a_repair_mends_what_differs_while_the_connector_goes_on(store: &Store) {
+    let (source, config) = (Source::new(), quick(store));
+    source.write(&one_of_each(), 1, true);
+    source.write(&entities(50), 2, true);
+    let connectors = source.start(vec![config.clone()]);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let mut meddler = store.sink();
+    let all = entities(50);
+    let others = [relation("relationship--55555555-5555-4555-8555-555555555555", "indicates"), link(INDICATOR, ADDRESS, Role::Pattern)];
+    let others = others.into_iter().filter(|value| meddler.supports().contains(&value.record_type())).collect::<Vec<_>>();
+    let mut gone = Vec::new();
+    for value in others.iter().chain(&all[..1]) {
+        gone.push(wrong(&mut *meddler, value.record_type(), &format!("acme:{}", value.id())).await);
+    }
+    let meddling = vec![upsert(entity(&all[1].id(), "changed by hand"), 900, 0), upsert(entity("malware--x", "extra"), 900, 0)];
+    meddler.mend(&gone, &sightline_connectors::Batch { records: meddling, next: vec![] }).await.unwrap();
+    let report = source.verify(&config).await;
+    let found: usize = report.types.values().map(|ty| ty.differences().count()).sum();
+    assert_eq!(found, 3 + others.len(), "{report:?}");
+
+    source.write(&entities(60)[50..], 3, true);
+    let repaired = source.repair(&config, &report).await;
+    assert_eq!((repaired.keys, repaired.left, repaired.refused), (found as u64, 0, 0));
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let report = source.verify(&config).await;
+    assert!(report.is_equal(), "{report:?}");
+    assert_eq!(report.types[&RecordType::Entity].equal, 62);
+
+    // The connector was not fenced, and what it writes next to the mended keys is taken.
+    source.write(&all.iter().map(|value| entity(&value.id(), "newer")).collect::<Vec<_>>(), 4, true);
+    source.write(&others, 5, false);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let report = source.verify(&config).await;
+    assert!(report.is_equal(), "{report:?}");
+    stop(connectors).await;
 }

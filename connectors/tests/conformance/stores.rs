@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
-use sightline_connectors::{SinkConnector, Stored};
+use sightline_connectors::{SinkConnector, Stored, Wrong};
 use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use tokio::sync::OwnedMutexGuard;
@@ -27,6 +27,48 @@ impl Store {
         build(&self.config).unwrap()
     }
 
+    /// Removes all that the connector wrote, as a person would who errs: its positions stay.
+    pub async fn lose_everything(&self) {
+        let option = |name: &str| self.config.options[name].as_str().unwrap().to_owned();
+        match self.config.class.as_str() {
+            "postgres" => {
+                let (client, connection) = tokio_postgres::connect(&option("url"), tokio_postgres::NoTls).await.unwrap();
+                tokio::spawn(connection);
+                for table in sightline_connectors::relational::TABLES {
+                    client.batch_execute(&format!("TRUNCATE {}.{}", option("schema"), table.name)).await.unwrap();
+                }
+            }
+            "elasticsearch" => {
+                use elasticsearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
+                use elasticsearch::http::{Method, transport::Transport};
+                let transport = Transport::single_node(&option("url")).unwrap();
+                let ask = async |path: &str, body: String| {
+                    let json = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))]);
+                    let done = transport.send(Method::Post, path, json, None::<&()>, Some(body), None).await.unwrap();
+                    assert!(done.status_code().is_success(), "{}", done.status_code());
+                    done.json::<Value>().await.unwrap()
+                };
+                let indices = format!("/{0}-entities,{0}-observables,{0}-relations,{0}-sightings,{0}-events", option("prefix"));
+                let found = ask(&format!("{indices}/_search"), json!({ "size": 10_000, "_source": false }).to_string()).await;
+                let delete = |hit: &Value| format!("{}\n", json!({ "delete": { "_index": hit["_index"], "_id": hit["_id"] } }));
+                let body: String = found["hits"]["hits"].as_array().unwrap().iter().map(delete).collect();
+                let done = ask("/_bulk?refresh=true", body).await;
+                assert_eq!(done["errors"], false, "{done}");
+            }
+            "neo4j" => {
+                let (user, password) = (option("user"), option("password"));
+                let graph = neo4rs::Graph::new(option("url"), user, password).await.unwrap();
+                graph.run(neo4rs::query("MATCH (n:IntelEntity|Observable) DETACH DELETE n")).await.unwrap();
+            }
+            _ => {
+                let connection = rusqlite::Connection::open(option("path")).unwrap();
+                for table in sightline_connectors::relational::TABLES {
+                    connection.execute(&format!("DELETE FROM {}", table.name), []).unwrap();
+                }
+            }
+        }
+    }
+
     /// Another sink on the same place, opened.
     pub async fn opened(&self) -> Box<dyn SinkConnector> {
         let mut sink = self.sink();
@@ -38,8 +80,15 @@ impl Store {
 /// What a sink holds of a type.
 pub async fn held(sink: &mut dyn SinkConnector, ty: RecordType) -> BTreeMap<String, ContentHash> {
     let mut held = BTreeMap::new();
-    sink.scan(ty, &mut |Stored { key, digest }| assert!(held.insert(key, digest).is_none(), "a key came twice")).await.unwrap();
+    sink.scan(ty, &mut |Stored { key, digest, .. }| assert!(held.insert(key, digest).is_none(), "a key came twice")).await.unwrap();
     held
+}
+
+/// What a sink holds under a key, as a repair would name it.
+pub async fn wrong(sink: &mut dyn SinkConnector, ty: RecordType, key: &str) -> Wrong {
+    let mut found = None;
+    sink.scan(ty, &mut |stored| found = if stored.key == key { Some(stored) } else { found.take() }).await.unwrap();
+    Wrong { ty, stored: found.unwrap() }
 }
 
 /// What a sink should hold of a type.

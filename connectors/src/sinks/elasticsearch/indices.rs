@@ -13,21 +13,19 @@ const WHAT: &str = "create the indices";
 /// A term of a flattened field is its key and its value, together at most Lucene's 32,766 bytes: half is left to the key.
 const FLAT: u32 = 4_096;
 
-/// The version of the mappings below. A change of mapping is a new version: fill the new index, then swap the alias.
-const VERSION: u32 = 1;
+/// The number of the first index of an alias. A change of the mappings below reaches a cell by a rebuild ([`super::rebuild`]).
+const FIRST: u32 = 1;
+
+/// What has an alias over a numbered index; events have a data stream.
+pub(super) const ALIASED: &[RecordType] = &[RecordType::Entity, RecordType::Observable, RecordType::Relation, RecordType::Sighting];
 
 /// Creates what is missing; leaves an alias alone that already leads somewhere, whatever version it leads to.
 pub(super) async fn ensure(client: &Client, config: &ElasticsearchConfig) -> Result<(), SinkError> {
-    for ty in [RecordType::Entity, RecordType::Observable, RecordType::Relation, RecordType::Sighting] {
-        let alias = config.alias(ty);
+    for ty in ALIASED {
+        let alias = config.alias(*ty);
         if client.ask::<Value>(WHAT, Method::Get, &format!("/_alias/{alias}"), None).await?.is_none() {
-            let shown = json!({ "filter": { "term": { "deleted": false } }, "is_write_index": true });
-            let body = json!({
-                "settings": settings(config),
-                "mappings": { "dynamic": "strict", "properties": properties(ty) },
-                "aliases": { alias.clone(): shown },
-            });
-            create(client, &format!("/{alias}-{VERSION}"), &body).await?;
+            let body = index(config, *ty, &alias, shown());
+            create(client, &format!("/{alias}-{FIRST}"), &body).await?;
         }
     }
     let offsets = json!({ "settings": settings(config), "mappings": { "dynamic": "strict", "properties": {
@@ -50,6 +48,32 @@ pub(super) async fn ensure(client: &Client, config: &ElasticsearchConfig) -> Res
         Ok(_) => Ok(()),
         Err(refusal) => Err(refusal.fatal(WHAT)),
     }
+}
+
+/// How an alias shows its index.
+pub(super) fn shown() -> Value {
+    json!({ "filter": { "term": { "deleted": false } }, "is_write_index": true })
+}
+
+/// An empty index under an alias of its own, to be filled: nothing is to be seen in it yet, so it need not be refreshed.
+pub(super) async fn create_beside(
+    client: &Client,
+    config: &ElasticsearchConfig,
+    ty: RecordType,
+    name: &str,
+    alias: &str,
+) -> Result<(), SinkError> {
+    let mut body = index(config, ty, alias, json!({}));
+    body["settings"]["refresh_interval"] = "-1".into();
+    create(client, &format!("/{name}"), &body).await
+}
+
+fn index(config: &ElasticsearchConfig, ty: RecordType, alias: &str, shown: Value) -> Value {
+    json!({
+        "settings": settings(config),
+        "mappings": { "dynamic": "strict", "properties": properties(ty) },
+        "aliases": { alias: shown },
+    })
 }
 
 async fn create(client: &Client, path: &str, body: &Value) -> Result<(), SinkError> {

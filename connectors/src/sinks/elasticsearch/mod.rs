@@ -1,14 +1,17 @@
 //! Elasticsearch: one versioned index a record type behind an alias, a data stream for events.
 //!
 //! There are no transactions: documents are written first, each under an external version that is its epoch, so that an older one never
-//! overwrites a newer and a repeated one is refused with 409, which means done. The positions follow, in one document a connector that
-//! also holds the generation. Deletes are documents too, marked `deleted` and hidden by the alias: a version must outlive its document.
+//! overwrites a newer and a repeated one is refused with 409, which means done, unless somebody else raised the version ([`conflict`]). The positions
+//! follow, in one document a connector that also holds the generation. Deletes are documents too, marked `deleted` and hidden by the alias: a version must outlive its document.
 mod bulk;
 mod client;
 mod config;
+mod conflict;
 mod document;
 mod indices;
 mod lease;
+mod mend;
+mod rebuild;
 mod scan;
 
 use async_trait::async_trait;
@@ -21,7 +24,7 @@ pub use config::{ElasticsearchConfig, Refresh};
 
 use crate::batch::Batch;
 use crate::canonical;
-use crate::sink::{SinkConnector, SinkError, Stored, fail};
+use crate::sink::{Mended, Rebuild, SinkConnector, SinkError, Stored, Wrong, fail};
 use client::Client;
 use lease::Lease;
 
@@ -33,12 +36,14 @@ pub struct ElasticsearchSink {
     config: ElasticsearchConfig,
     client: Option<Client>,
     lease: Option<Lease>,
+    /// What a rebuild has begun.
+    places: Vec<rebuild::Place>,
 }
 
 impl ElasticsearchSink {
     /// A sink for connector `connector`; connects to nothing yet.
     pub fn new(connector: &str, config: ElasticsearchConfig) -> Self {
-        Self { connector: connector.to_owned(), config, client: None, lease: None }
+        Self { connector: connector.to_owned(), config, client: None, lease: None, places: Vec::new() }
     }
 
     /// The client; it keeps a pool of connections and mends it by itself.
@@ -75,7 +80,7 @@ impl SinkConnector for ElasticsearchSink {
         // Not atomic with what follows, and need not be: what a zombie still writes is versioned, and its positions are refused.
         lease.check(&client).await?;
         fail(Point::SinkBeforeRows, &self.connector)?;
-        bulk::write(&client, &self.config, batch).await?;
+        bulk::write(&client, &self.config, batch, conflict::Trust::Epoch).await?;
         fail(Point::SinkBeforeOffset, &self.connector)?;
         if !batch.next.is_empty() {
             lease.store(&client, batch).await?;
@@ -94,6 +99,17 @@ impl SinkConnector for ElasticsearchSink {
             .ok()
             .and_then(|json| serde_json::from_slice(&json).ok())
             .map_or_else(|| ContentHash::of(record.id().as_bytes()), |value| canonical::digest(&value))
+    }
+
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        let client = self.client()?;
+        let mut mended = mend::take_out(&client, &self.config, wrong, batch).await?;
+        mended.written += bulk::write(&client, &self.config, batch, conflict::Trust::EpochAndMark).await?;
+        Ok(mended)
+    }
+
+    fn rebuild(&mut self) -> Option<&mut dyn Rebuild> {
+        Some(self)
     }
 
     async fn close(&mut self) {

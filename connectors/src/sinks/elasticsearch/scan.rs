@@ -31,6 +31,10 @@ struct Hits {
 
 #[derive(Deserialize)]
 struct Hit {
+    #[serde(rename = "_index")]
+    index: String,
+    #[serde(rename = "_id")]
+    id: String,
     #[serde(rename = "_source")]
     source: Map<String, Value>,
     sort: Vec<Value>,
@@ -70,18 +74,19 @@ pub(super) async fn scan(
         id = pit_id;
         let Some(last) = hits.last() else { break Ok(()) };
         after = Some(last.sort.clone());
-        hits.into_iter().for_each(|hit| visit(stored(hit.source)));
+        hits.into_iter().for_each(|hit| visit(stored(&hit.index, &hit.id, hit.source)));
     };
     // It expires by itself when this fails.
     let _ = client.send(WHAT, Method::Delete, "/_pit", Some(Bytes::from(json!({ "id": id }).to_string()))).await;
     read
 }
 
-fn stored(mut source: Map<String, Value>) -> Stored {
+/// A document, wherever somebody may have put it: an alias or a data stream may lead to several indices, and an `_id` may be anything.
+pub(super) fn stored(index: &str, id: &str, mut source: Map<String, Value>) -> Stored {
     for beside in ["epoch", "origin", "deleted"] {
         source.remove(beside);
     }
     let text = |name| source.get(name).and_then(Value::as_str).unwrap_or_default();
     let key = format!("{}:{}", text("tenant"), text("id"));
-    Stored { key, digest: canonical::digest(&Value::Object(source)) }
+    Stored { key, digest: canonical::digest(&Value::Object(source)), place: format!("{index}/{id}") }
 }

@@ -3,7 +3,34 @@
 /// Locks the lease to the end of the transaction, then tells whether it is still ours: writing takes the lock, reading after it sees
 /// what whoever held it before has committed.
 pub(super) const LEASE: &str = "MATCH (l:SinkLease {connector: $connector}) SET l.used = datetime()
-    WITH l WHERE l.generation = $generation RETURN l.generation AS generation";
+    WITH l WHERE l.generation = $generation RETURN coalesce(l.mended, 0) AS mended";
+
+/// Locks the lease, whoever holds it.
+pub(super) const LOCK: &str = "MATCH (l:SinkLease {connector: $connector}) SET l.used = datetime()";
+
+/// Counts up that edges were added beside the connector, which does not know them.
+pub(super) const MEND: &str = "MATCH (l:SinkLease {connector: $connector}) SET l.mended = coalesce(l.mended, 0) + 1";
+
+/// The types whose edges can be found by key, as names of indices.
+pub(super) const EDGE_INDICES: &str = "SHOW INDEXES YIELD name WHERE name STARTS WITH 'edge_key_' RETURN name";
+
+/// The edges of one type with given keys.
+pub(super) fn held_edges(ty: &str) -> String {
+    format!("UNWIND $keys AS key MATCH ()-[r:`{ty}` {{key: key}}]->() RETURN key, max(r.epoch) AS epoch")
+}
+
+/// How often edges were added beside the connector.
+pub(super) const MENDED: &str = "MATCH (l:SinkLease {connector: $connector}) RETURN coalesce(l.mended, 0) AS mended";
+
+/// Takes out edges, and the stubs that nothing needs any more.
+pub(super) const TAKE_OUT_EDGES: &str = "MATCH (a)-[x]->(b) WHERE id(x) IN $places DELETE x
+    WITH a, b UNWIND [a, b] AS n WITH DISTINCT n WHERE n.stub = true AND NOT EXISTS { (n)--() } DELETE n";
+
+/// Takes out nodes on which nothing hangs.
+pub(super) const TAKE_OUT_NODES: &str = "MATCH (x) WHERE id(x) IN $places AND NOT EXISTS { (x)--() } DELETE x";
+
+/// The others become stubs, of no epoch: the record in force becomes them again.
+pub(super) const TAKE_OUT_TO_STUBS: &str = "MATCH (x) WHERE id(x) IN $places SET x = {key: x.key, tenant: x.tenant, id: x.id, stub: true}";
 
 /// Entities: never over a newer one; a stub becomes the entity.
 pub(super) const ENTITIES: &str = "UNWIND $rows AS row MERGE (n:IntelEntity {key: row.key})

@@ -3,13 +3,14 @@
 //! A tombstone of a relation names neither its type nor its ends, and Neo4j finds an edge by property only within one type. So the sink
 //! keeps, for each edge with a key, a hash of the key with the number of its type: 16 bytes an edge, read from the graph when the sink takes over.
 //! What is not in here is surely not in the graph, and is created without looking; what is may be there, and is looked for. So nothing is
-//! ever taken out: whether a deletion found its edge, only the graph knows.
+//! ever taken out: whether a deletion found its edge, only the graph knows. Whoever adds edges beside the connector (`mend`) counts that up in the
+//! lease, and the connector reads the graph again.
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use neo4rs::{Graph, query};
 
-use super::session;
+use super::{cypher, session};
 use crate::sink::SinkError;
 
 /// Names of types beyond this many become [`OTHER`], the word itself staying in the property `type`: a feed must not fill the graph's
@@ -27,12 +28,20 @@ pub(super) struct KnownEdges {
     held: HashSet<(u64, u16)>,
     /// Types whose index on `key` exists.
     indexed: HashSet<u16>,
+    /// How often the graph had been mended when it was read.
+    pub(super) mended: i64,
 }
 
 impl KnownEdges {
     /// Reads the keys of all edges that have one.
-    pub(super) async fn load(graph: &Graph) -> Result<Self, SinkError> {
+    pub(super) async fn load(graph: &Graph, connector: &str) -> Result<Self, SinkError> {
         let mut known = Self::default();
+        // First: an edge added while the edges are read then makes them be read once more.
+        session::read(graph, "read the lease", query(cypher::MENDED).param("connector", connector), |row| {
+            known.mended = row.get("mended")?;
+            Ok(())
+        })
+        .await?;
         let all = query("MATCH (:IntelEntity)-[r]->() WHERE r.key IS NOT NULL RETURN r.key AS key, type(r) AS type");
         session::read(graph, "read the edges", all, |row| {
             let number = known.number(&row.get::<String>("type")?);

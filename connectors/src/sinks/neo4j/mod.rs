@@ -7,6 +7,7 @@
 mod config;
 mod cypher;
 mod known;
+mod mend;
 mod rows;
 mod scan;
 mod schema;
@@ -25,7 +26,7 @@ use sightline_schemas::avro::{OutputRecord, RecordType};
 pub use config::Neo4jConfig;
 
 use crate::batch::Batch;
-use crate::sink::{SinkConnector, SinkError, Stored};
+use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 use known::KnownEdges;
 
 const TYPES: &[RecordType] = &[RecordType::Entity, RecordType::Observable, RecordType::Link, RecordType::Relation, RecordType::Sighting];
@@ -68,7 +69,7 @@ impl Neo4jSink {
         schema::ensure(&graph).await?;
         self.generation = Some(schema::take_over(&graph, &self.connector).await?);
         // After the take-over, so that no older holder adds edges that would not be known here.
-        self.known = KnownEdges::load(&graph).await?;
+        self.known = KnownEdges::load(&graph, &self.connector).await?;
         Ok(())
     }
 
@@ -76,6 +77,11 @@ impl Neo4jSink {
         let generation = self.generation.ok_or_else(|| SinkError::fatal("write", "put was called before open"))?;
         let graph = self.graph().await?;
         write::put(&graph, &self.connector, generation, batch, &mut self.known).await
+    }
+
+    async fn try_mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        let graph = self.graph().await?;
+        mend::mend(&graph, &self.connector, wrong, batch).await
     }
 
     fn keep_if<T>(&mut self, result: Result<T, SinkError>) -> Result<T, SinkError> {
@@ -118,6 +124,12 @@ impl SinkConnector for Neo4jSink {
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {
         scan::digest_of(record)
+    }
+
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        let timeout = self.config.timeout();
+        let mended = in_time("mend the graph", timeout, self.try_mend(wrong, batch)).await;
+        self.keep_if(mended)
     }
 
     async fn close(&mut self) {

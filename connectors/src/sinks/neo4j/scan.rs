@@ -1,141 +1,178 @@
 //! Reads nodes and edges back.
-use neo4rs::{Graph, query};
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use neo4rs::{BoltList, BoltMap, BoltType, Graph, Row, query};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::{ContentHash, Micros};
 
 use super::session;
-use crate::canonical;
+use crate::relational::{Cell, digest};
 use crate::sink::{SinkError, Stored};
 
 /// Rows that the server sends at a time.
 pub(super) const PAGE: usize = 2_000;
 
-/// What Neo4j keeps of a record; which fields are there depends on its type.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Kept {
-    tenant: String,
-    id: String,
-    r#type: Option<String>,
-    name: Option<String>,
-    description: Option<String>,
-    created: Option<i64>,
-    modified: Option<i64>,
-    revoked: Option<bool>,
-    confidence: Option<i64>,
-    tlp: Option<String>,
-    labels: Vec<String>,
-    sources: Vec<String>,
-    valid_from: Option<i64>,
-    valid_until: Option<i64>,
-    kind: Option<String>,
-    value: Option<String>,
-    first_seen: Option<i64>,
-    last_seen: Option<i64>,
-    source: Option<String>,
-    target: Option<String>,
-    event_id: Option<String>,
-    seen: Option<i64>,
-    retracted: Option<bool>,
-}
+const ENTITY: &[&str] = &[
+    "tenant",
+    "id",
+    "type",
+    "name",
+    "description",
+    "created",
+    "modified",
+    "revoked",
+    "confidence",
+    "tlp",
+    "labels",
+    "sources",
+    "valid_from",
+    "valid_until",
+];
+const OBSERVABLE: &[&str] = &["tenant", "id", "kind", "value", "first_seen", "last_seen"];
+const RELATION: &[&str] = &["tenant", "id", "type"];
+const SIGHTING: &[&str] = &["tenant", "id", "event_id", "seen", "retracted"];
 
-impl Kept {
-    fn digest(&self) -> ContentHash {
-        // A struct of texts and numbers always becomes a value.
-        canonical::digest(&serde_json::to_value(self).unwrap_or_default())
-    }
-
-    fn of(record: &OutputRecord) -> Self {
-        let micros = |micros: Option<Micros>| micros.map(|micros| micros.0);
-        let kept = Self { tenant: record.tenant().to_owned(), id: record.id(), ..Self::default() };
-        match record {
-            OutputRecord::Entity(r) => Self {
-                r#type: Some(r.ty.clone()),
-                name: r.name.clone(),
-                description: r.description.clone(),
-                created: micros(r.created),
-                modified: micros(r.modified),
-                revoked: Some(r.revoked),
-                confidence: r.confidence.map(i64::from),
-                tlp: r.tlp.clone(),
-                labels: r.labels.clone(),
-                sources: r.sources.clone(),
-                valid_from: micros(r.valid_from),
-                valid_until: micros(r.valid_until),
-                ..kept
-            },
-            OutputRecord::Observable(r) => Self {
-                kind: Some(r.kind.as_str().to_owned()),
-                value: Some(r.value.clone()),
-                first_seen: micros(r.first_seen),
-                last_seen: micros(r.last_seen),
-                ..kept
-            },
-            OutputRecord::Relation(r) => {
-                Self { r#type: Some(r.ty.clone()), source: Some(r.source_id.clone()), target: Some(r.target_id.clone()), ..kept }
-            }
-            OutputRecord::Sighting(r) => Self {
-                source: Some(r.entity_id.clone()),
-                target: Some(r.observable_id.clone()),
-                event_id: Some(r.event_id.clone()),
-                seen: Some(r.seen.0),
-                retracted: Some(r.retracted),
-                ..kept
-            },
-            // A link is all in its key; the others are not among the sink's types.
-            _ => kept,
-        }
+/// What Neo4j keeps of a type in properties.
+fn properties(ty: RecordType) -> &'static [&'static str] {
+    match ty {
+        RecordType::Entity => ENTITY,
+        RecordType::Observable => OBSERVABLE,
+        RecordType::Relation => RELATION,
+        RecordType::Sighting => SIGHTING,
+        // A link is all in its key; the others are not among the sink's types.
+        _ => &[],
     }
 }
 
-/// What a scan gives for `record`.
+/// What a scan gives for `record`: its properties, and of an edge the keys of its ends.
 pub(super) fn digest_of(record: &OutputRecord) -> ContentHash {
-    Kept::of(record).digest()
+    let end = |id: &str| Cell::Text(Cow::Owned(format!("{}:{id}", record.tenant())));
+    digest(&match record {
+        OutputRecord::Entity(r) => vec![
+            (&r.tenant).into(),
+            (&r.id).into(),
+            (&r.ty).into(),
+            r.name.as_ref().into(),
+            r.description.as_ref().into(),
+            r.created.into(),
+            r.modified.into(),
+            r.revoked.into(),
+            r.confidence.map(i64::from).into(),
+            r.tlp.as_ref().into(),
+            (&r.labels).into(),
+            (&r.sources).into(),
+            r.valid_from.into(),
+            r.valid_until.into(),
+        ],
+        OutputRecord::Observable(r) => {
+            vec![(&r.tenant).into(), (&r.id).into(), r.kind.as_str().into(), (&r.value).into(), r.first_seen.into(), r.last_seen.into()]
+        }
+        OutputRecord::Relation(r) => {
+            vec![(&r.tenant).into(), (&r.id).into(), (&r.ty).into(), end(&r.source_id), end(&r.target_id)]
+        }
+        OutputRecord::Sighting(r) => vec![
+            (&r.tenant).into(),
+            (&r.id).into(),
+            (&r.event_id).into(),
+            r.seen.into(),
+            r.retracted.into(),
+            end(&r.entity_id),
+            end(&r.observable_id),
+        ],
+        _ => vec![],
+    })
 }
 
 pub(super) async fn scan(graph: &Graph, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
-    let Some(statement) = statement(ty) else { return Ok(()) };
+    let Some((pattern, held)) = pattern(ty) else { return Ok(()) };
+    let statement = format!("MATCH {pattern} WHERE {held} {}", columns(ty));
     session::read(graph, "read the graph", query(&statement), |row| {
-        let kept: Kept = row.to()?;
-        visit(Stored { key: format!("{}:{}", kept.tenant, kept.id), digest: kept.digest() });
+        visit(stored(ty, &row)?);
         Ok(())
     })
     .await
 }
 
-fn statement(ty: RecordType) -> Option<String> {
-    let fields = |of: &str, names: &[&str]| names.iter().map(|name| format!("{of}.{name} AS {name}")).collect::<Vec<_>>().join(", ");
-    // Whole seconds and the rest apart: a date of the year 1 in nanoseconds would not fit.
-    let times = |of: &str, names: &[&str]| {
-        let micros = |name: &&str| format!("{of}.{name}.epochSeconds * 1000000 + {of}.{name}.nanosecond / 1000 AS {name}");
-        names.iter().map(micros).collect::<Vec<_>>().join(", ")
-    };
+/// Where records of a type are in the graph, as `x`, and which of what is there they are.
+pub(super) fn pattern(ty: RecordType) -> Option<(&'static str, &'static str)> {
     match ty {
-        RecordType::Entity => Some(format!(
-            "MATCH (n:IntelEntity) WHERE n.stub IS NULL RETURN {}, {}",
-            fields("n", &["tenant", "id", "type", "name", "description", "revoked", "confidence", "tlp", "labels", "sources"]),
-            times("n", &["created", "modified", "valid_from", "valid_until"]),
-        )),
-        RecordType::Observable => Some(format!(
-            "MATCH (n:Observable) WHERE n.stub IS NULL RETURN {}, {}",
-            fields("n", &["tenant", "id", "kind", "value"]),
-            times("n", &["first_seen", "last_seen"]),
-        )),
-        RecordType::Link => Some(
-            "MATCH (a:IntelEntity)-[r:HAS_OBSERVABLE]->(b:Observable)
-             RETURN a.tenant AS tenant, a.id + '|' + b.id + '|' + r.role AS id"
-                .into(),
-        ),
-        RecordType::Relation => Some(format!(
-            "MATCH (a:IntelEntity)-[r]->(b:IntelEntity) WHERE r.key IS NOT NULL RETURN {}, a.id AS source, b.id AS target",
-            fields("r", &["tenant", "id", "type"]),
-        )),
-        RecordType::Sighting => Some(format!(
-            "MATCH (a:IntelEntity)-[r:SIGHTED]->(b:Observable) RETURN {}, {}, a.id AS source, b.id AS target",
-            fields("r", &["tenant", "id", "event_id", "retracted"]),
-            times("r", &["seen"]),
-        )),
+        RecordType::Entity => Some(("(x:IntelEntity)", "x.stub IS NULL")),
+        RecordType::Observable => Some(("(x:Observable)", "x.stub IS NULL")),
+        RecordType::Link => Some(("(a:IntelEntity)-[x:HAS_OBSERVABLE]->(b:Observable)", "true")),
+        RecordType::Relation => Some(("(a:IntelEntity)-[x]->(b:IntelEntity)", "x.key IS NOT NULL")),
+        RecordType::Sighting => Some(("(a:IntelEntity)-[x:SIGHTED]->(b:Observable)", "true")),
         RecordType::Event | RecordType::Package => None,
+    }
+}
+
+/// What [`stored`] reads. (`elementId` came with version 5; `id` is known to all.)
+pub(super) fn columns(ty: RecordType) -> &'static str {
+    match ty {
+        RecordType::Entity | RecordType::Observable => "RETURN id(x) AS place, x.key AS key, properties(x) AS held",
+        RecordType::Link => "RETURN id(x) AS place, a.key AS a, b.key AS b, x.role AS role",
+        _ => "RETURN id(x) AS place, x.key AS key, properties(x) AS held, a.key AS a, b.key AS b",
+    }
+}
+
+pub(super) fn stored(ty: RecordType, row: &Row) -> Result<Stored, neo4rs::DeError> {
+    let place = row.get::<i64>("place")?.to_string();
+    let text = |name: &str| row.get::<BoltType>(name).map(|value| text(&value));
+    if ty == RecordType::Link {
+        let (a, b, role) = (text("a")?, text("b")?, text("role")?);
+        // The key of the topic, if the ends are of one tenant, as they should be.
+        let tenant = a.split_once(':').map_or("", |(tenant, _)| tenant);
+        let b = b.strip_prefix(tenant).and_then(|b| b.strip_prefix(':')).unwrap_or(&b);
+        return Ok(Stored { key: format!("{a}|{b}|{role}"), digest: digest(&[]), place });
+    }
+    let held = match row.get::<BoltType>("held")? {
+        BoltType::Map(map) => map,
+        _ => BoltMap::default(),
+    };
+    let mut cells: Vec<Cell<'_>> = properties(ty).iter().map(|name| held.value.get(*name).map_or(Cell::Null, cell)).collect();
+    if matches!(ty, RecordType::Relation | RecordType::Sighting) {
+        cells.extend([Cell::Text(text("a")?.into()), Cell::Text(text("b")?.into())]);
+    }
+    Ok(Stored { key: text("key")?, digest: digest(&cells), place })
+}
+
+/// What is no text was not written by a connector; it has to look different from any text only as a whole.
+fn text(value: &BoltType) -> String {
+    match value {
+        BoltType::String(text) => text.value.clone(),
+        BoltType::Null(_) => String::new(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A value that somebody else changed into something we never write becomes a text, and so differs.
+fn cell(value: &BoltType) -> Cell<'_> {
+    match value {
+        BoltType::Null(_) => Cell::Null,
+        BoltType::String(text) => text.value.as_str().into(),
+        BoltType::Integer(number) => number.value.into(),
+        BoltType::Boolean(truth) => truth.value.into(),
+        BoltType::List(list) => texts(list).unwrap_or_else(|| Cell::Text(text(value).into())),
+        BoltType::DateTime(instant) => match chrono::DateTime::<chrono::FixedOffset>::try_from(instant) {
+            Ok(instant) => Cell::Time(Micros(instant.timestamp_micros())),
+            Err(_) => Cell::Text(text(value).into()),
+        },
+        other => Cell::Text(text(other).into()),
+    }
+}
+
+fn texts(list: &BoltList) -> Option<Cell<'static>> {
+    let text = |value: &BoltType| if let BoltType::String(text) = value { Some(text.value.clone()) } else { None };
+    list.value.iter().map(text).collect::<Option<Vec<_>>>().map(|texts| Cell::TextList(Cow::Owned(texts)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_type_is_another_value() {
+        assert_ne!(digest(&[cell(&"1".into())]), digest(&[cell(&1.into())]));
+        assert_eq!(cell(&vec!["a".to_owned()].into()), Cell::TextList(Cow::Owned(vec!["a".to_owned()])));
+        assert!(matches!(cell(&vec![1].into()), Cell::Text(_)));
     }
 }

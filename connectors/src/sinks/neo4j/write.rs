@@ -17,8 +17,10 @@ const ROWS: usize = 5_000;
 
 /// The batch sorted into what each statement takes.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     statements: Vec<(String, Vec<BoltType>)>,
+    /// Whether edges are created without being looked for.
+    pub fresh: bool,
 }
 
 impl Plan {
@@ -31,10 +33,8 @@ impl Plan {
 
 pub(super) async fn put(graph: &Graph, connector: &str, generation: i64, batch: &Batch, known: &mut KnownEdges) -> Result<(), SinkError> {
     let failed = failed("write a batch");
-    let plan = plan(graph, batch, known).await?;
     let mut transaction = graph.start_txn().await.map_err(failed)?;
-    let written = write(&mut transaction, connector, generation, batch, plan.statements).await;
-    match written {
+    match write(graph, &mut transaction, connector, generation, batch, known).await {
         Ok(()) => {
             transaction.commit().await.map_err(failed)?;
             fail(Point::SinkAfterCommit, connector)
@@ -48,30 +48,29 @@ pub(super) async fn put(graph: &Graph, connector: &str, generation: i64, batch: 
 }
 
 async fn write(
+    graph: &Graph,
     transaction: &mut Txn,
     connector: &str,
     generation: i64,
     batch: &Batch,
-    statements: Vec<(String, Vec<BoltType>)>,
+    known: &mut KnownEdges,
 ) -> Result<(), SinkError> {
     let failed = failed("write a batch");
     let lease = query(cypher::LEASE).param("connector", connector).param("generation", generation);
     let mut mine = transaction.execute(lease).await.map_err(failed)?;
-    let mut held = false;
-    while mine.next(&mut *transaction).await.map_err(failed)?.is_some() {
-        held = true;
+    let mut held = None;
+    while let Some(row) = mine.next(&mut *transaction).await.map_err(failed)? {
+        held = Some(row.get::<i64>("mended").map_err(|error| SinkError::fatal("read the lease", error))?);
     }
-    if !held {
-        return Err(SinkError::Fenced { connector: connector.to_owned() });
+    match held {
+        None => return Err(SinkError::Fenced { connector: connector.to_owned() }),
+        // Under the lock, so that nobody adds edges while they are read.
+        Some(mended) if mended != known.mended => *known = KnownEdges::load(graph, connector).await?,
+        Some(_) => {}
     }
+    let plan = plan(graph, batch, known).await?;
     fail(Point::SinkBeforeRows, connector)?;
-    for (statement, rows) in statements {
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            let rows: Vec<BoltType> = rows.by_ref().take(ROWS).collect();
-            transaction.run(query(&statement).param("rows", BoltType::List(BoltList::from(rows)))).await.map_err(failed)?;
-        }
-    }
+    run(transaction, plan).await?;
     fail(Point::SinkBeforeOffset, connector)?;
     if !batch.next.is_empty() {
         let rows = batch.next.iter().map(|(partition, next)| {
@@ -87,8 +86,21 @@ async fn write(
     fail(Point::SinkBeforeCommit, connector)
 }
 
+/// Runs the statements of a plan, so many rows at a time.
+pub(super) async fn run(transaction: &mut Txn, plan: Plan) -> Result<(), SinkError> {
+    for (statement, rows) in plan.statements {
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let rows: Vec<BoltType> = rows.by_ref().take(ROWS).collect();
+            let statement = query(&statement).param("rows", BoltType::List(BoltList::from(rows)));
+            transaction.run(statement).await.map_err(failed("write a batch"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Nodes before edges, edges before deletions: whatever a deletion leaves without need goes with it.
-async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges) -> Result<Plan, SinkError> {
+pub(super) async fn plan(graph: &Graph, batch: &Batch, known: &mut KnownEdges) -> Result<Plan, SinkError> {
     let (mut plan, mut refused) = (Plan::default(), Vec::new());
     let mut gone: BTreeMap<RecordType, Vec<BoltType>> = BTreeMap::new();
     let (mut entities, mut observables, mut links, mut unlinks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -162,7 +174,10 @@ async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, plan: &mut 
         }
     }
     removals.into_iter().for_each(|(ty, rows)| plan.add(cypher::remove_edges(known.name(ty)), rows));
-    upserts.into_iter().for_each(|((ty, to, fresh), rows)| plan.add(cypher::edges(known.name(ty), to, fresh), rows));
+    for ((ty, to, fresh), rows) in upserts {
+        plan.fresh |= fresh;
+        plan.add(cypher::edges(known.name(ty), to, fresh), rows);
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! into theirs, deletes go by list of keys, then the positions. [`copy`] is the binary format, [`session`] a connection with its statements.
 mod config;
 mod copy;
+mod mend;
 mod partitions;
 mod scan;
 mod schema;
@@ -24,7 +25,7 @@ pub use config::{PostgresConfig, Tls};
 
 use crate::batch::Batch;
 use crate::relational;
-use crate::sink::{SinkConnector, SinkError, Stored};
+use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 use session::Session;
 
 const ALL: &[RecordType] = RecordType::ALL;
@@ -67,15 +68,22 @@ impl PostgresSink {
     async fn try_put(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let generation = self.generation.ok_or_else(|| SinkError::fatal("write", "put was called before open"))?;
         let (schema, connector) = (self.config.schema.clone(), self.connector.clone());
-        let mut days = std::mem::take(&mut self.days);
+        self.ensure_partitions(batch).await?;
+        write::put(self.session().await?, &schema, &connector, generation, batch).await
+    }
+
+    async fn try_mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        let (schema, connector) = (self.config.schema.clone(), self.connector.clone());
+        self.ensure_partitions(batch).await?;
+        mend::mend(self.session().await?, &schema, &connector, wrong, batch).await
+    }
+
+    async fn ensure_partitions(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let (schema, mut days) = (self.config.schema.clone(), std::mem::take(&mut self.days));
         let session = self.session().await?;
-        let partitioned = partitions::ensure(&session.client, &schema, batch, &mut days).await;
-        let written = match partitioned {
-            Ok(()) => write::put(session, &schema, &connector, generation, batch).await,
-            Err(error) => Err(error),
-        };
+        let ensured = partitions::ensure(&session.client, &schema, batch, &mut days).await;
         self.days = days;
-        written
+        ensured
     }
 }
 
@@ -109,6 +117,12 @@ impl SinkConnector for PostgresSink {
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {
         relational::digest(&relational::content(record))
+    }
+
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        let timeout = self.config.timeout();
+        let mended = in_time("mend rows", timeout, self.try_mend(wrong, batch)).await;
+        self.keep_if(mended)
     }
 
     async fn close(&mut self) {

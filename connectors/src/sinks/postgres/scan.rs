@@ -10,18 +10,13 @@ use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::{failed, schema};
-use crate::relational::{Cell, Column, ColumnType, digest, key_text, table};
+use crate::relational::{Cell, Column, ColumnType, Table, digest, key_text, place, table};
 use crate::sink::{SinkError, Stored};
 
 pub(super) async fn scan(client: &Client, schema: &str, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
     let failed = failed("read a table");
     let table = table(ty);
-    let columns: Vec<String> = table
-        .content_columns()
-        .iter()
-        .map(|column| if column.ty == ColumnType::Json { format!("{}::text", column.name) } else { column.name.to_owned() })
-        .collect();
-    let sql = format!("SELECT {} FROM {schema}.{}", columns.join(", "), table.name);
+    let sql = format!("SELECT {} FROM {schema}.{} AS held", columns(table), table.name);
     let rows = match client.query_raw(&sql, std::iter::empty::<i32>()).await {
         Ok(rows) => rows,
         Err(error) if schema::nothing_there(&error) => return Ok(()),
@@ -29,13 +24,26 @@ pub(super) async fn scan(client: &Client, schema: &str, ty: RecordType, visit: &
     };
     let mut rows = pin!(rows);
     while let Some(row) = rows.try_next().await.map_err(failed)? {
-        let mut cells = Vec::with_capacity(table.content);
-        for (at, column) in table.content_columns().iter().enumerate() {
-            cells.push(cell(&row, at, column).map_err(failed)?);
-        }
-        visit(Stored { key: key_text(&cells[..table.key]), digest: digest(&cells) });
+        visit(stored(table, &row).map_err(failed)?);
     }
     Ok(())
+}
+
+/// The content columns of the row `held`, to be read by [`stored`].
+pub(super) fn columns(table: &Table) -> String {
+    let columns = table.content_columns().iter();
+    let columns = columns.map(|column| format!("held.{}{}", column.name, if column.ty == ColumnType::Json { "::text" } else { "" }));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// A row of [`columns`].
+pub(super) fn stored(table: &Table, row: &Row) -> Result<Stored, tokio_postgres::Error> {
+    let mut cells = Vec::with_capacity(table.content);
+    for (at, column) in table.content_columns().iter().enumerate() {
+        cells.push(cell(row, at, column)?);
+    }
+    let key = &cells[..table.key];
+    Ok(Stored { key: key_text(key), digest: digest(&cells), place: place(key) })
 }
 
 fn cell<'a>(row: &'a Row, at: usize, column: &Column) -> Result<Cell<'a>, tokio_postgres::Error> {

@@ -19,13 +19,7 @@ const PIECE: usize = 256 << 10;
 
 pub(super) async fn put(session: &mut Session, schema: &str, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {
     let failed = failed("write a batch");
-    let mut work = Vec::new();
-    for table in TABLES {
-        let records = batch.newest(table.ty);
-        if !records.is_empty() {
-            work.push((table, session.prepare(schema, table).await?, records));
-        }
-    }
+    let work = work(session, schema, batch).await?;
     let transaction = session.client.transaction().await.map_err(failed)?;
     // Locks the lease to the end of the transaction: whoever takes over waits, and then sees all of it.
     let lease = format!("SELECT 1 FROM {schema}.sink_lease WHERE connector = $1 AND generation = $2 FOR UPDATE");
@@ -33,15 +27,7 @@ pub(super) async fn put(session: &mut Session, schema: &str, connector: &str, ge
         return Err(SinkError::Fenced { connector: connector.to_owned() });
     }
     fail(Point::SinkBeforeRows, connector)?;
-    let mut refused = Vec::new();
-    for (table, prepared, records) in &work {
-        let (upserts, deletes): (Vec<_>, Vec<_>) = records.iter().partition(|(_, record)| matches!(record.op, Op::Upsert(_)));
-        upsert(&transaction, prepared, &upserts, &mut refused).await?;
-        delete(&transaction, table, prepared, &deletes, &mut refused).await?;
-    }
-    if !refused.is_empty() {
-        return Err(SinkError::Refused(refused));
-    }
+    rows(&transaction, &work).await?;
     fail(Point::SinkBeforeOffset, connector)?;
     positions(&transaction, schema, connector, generation, batch).await?;
     fail(Point::SinkBeforeCommit, connector)?;
@@ -50,15 +36,40 @@ pub(super) async fn put(session: &mut Session, schema: &str, connector: &str, ge
 }
 
 type Placed<'a> = (usize, &'a SinkRecord);
+/// The records of one table, and the statements that write them.
+pub(super) type Work<'a> = (&'static Table, Prepared, Vec<Placed<'a>>);
+
+/// A batch by table.
+pub(super) async fn work<'a>(session: &mut Session, schema: &str, batch: &'a Batch) -> Result<Vec<Work<'a>>, SinkError> {
+    let mut work = Vec::new();
+    for table in TABLES {
+        let records = batch.newest(table.ty);
+        if !records.is_empty() {
+            work.push((table, session.prepare(schema, table).await?, records));
+        }
+    }
+    Ok(work)
+}
+
+/// Writes the rows of a batch; returns how many changed.
+pub(super) async fn rows(transaction: &Transaction<'_>, work: &[Work<'_>]) -> Result<u64, SinkError> {
+    let (mut refused, mut changed) = (Vec::new(), 0);
+    for (table, prepared, records) in work {
+        let (upserts, deletes): (Vec<_>, Vec<_>) = records.iter().partition(|(_, record)| matches!(record.op, Op::Upsert(_)));
+        changed += upsert(transaction, prepared, &upserts, &mut refused).await?;
+        changed += delete(transaction, table, prepared, &deletes, &mut refused).await?;
+    }
+    if refused.is_empty() { Ok(changed) } else { Err(SinkError::Refused(refused)) }
+}
 
 async fn upsert(
     transaction: &Transaction<'_>,
     prepared: &Prepared,
     records: &[Placed<'_>],
     refused: &mut Vec<Refused>,
-) -> Result<(), SinkError> {
+) -> Result<u64, SinkError> {
     if records.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let failed = failed("write a batch");
     let sink: CopyInSink<Bytes> = transaction.copy_in(&prepared.copy).await.map_err(failed)?;
@@ -77,8 +88,7 @@ async fn upsert(
     rows.finish();
     sink.send(rows.take()).await.map_err(failed)?;
     sink.finish().await.map_err(failed)?;
-    transaction.execute(&prepared.upsert, &[]).await.map_err(failed)?;
-    Ok(())
+    transaction.execute(&prepared.upsert, &[]).await.map_err(failed)
 }
 
 async fn delete(
@@ -87,7 +97,7 @@ async fn delete(
     prepared: &Prepared,
     records: &[Placed<'_>],
     refused: &mut Vec<Refused>,
-) -> Result<(), SinkError> {
+) -> Result<u64, SinkError> {
     let mut keys: Vec<Vec<String>> = vec![Vec::with_capacity(records.len()); table.key];
     let mut epochs = Vec::with_capacity(records.len());
     for (at, record) in records {
@@ -103,12 +113,11 @@ async fn delete(
         }
     }
     if epochs.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut parameters: Vec<&(dyn ToSql + Sync)> = keys.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
     parameters.push(&epochs);
-    transaction.execute(&prepared.delete, &parameters).await.map_err(failed("write a batch"))?;
-    Ok(())
+    transaction.execute(&prepared.delete, &parameters).await.map_err(failed("write a batch"))
 }
 
 async fn positions(transaction: &Transaction<'_>, schema: &str, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {

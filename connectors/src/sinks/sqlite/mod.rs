@@ -2,6 +2,7 @@
 //!
 //! Records and positions are one transaction. Calls block: each connector has a thread of its own, so that harms nobody.
 mod config;
+mod mend;
 mod scan;
 mod schema;
 mod write;
@@ -16,7 +17,7 @@ pub use config::SqliteConfig;
 
 use crate::batch::Batch;
 use crate::relational;
-use crate::sink::{SinkConnector, SinkError, Stored};
+use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 
 /// A SQLite file as a sink.
 pub struct SqliteSink {
@@ -72,6 +73,10 @@ impl SinkConnector for SqliteSink {
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {
         relational::digest(&relational::content(record))
+    }
+
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        mend::mend(self.connection()?, wrong, batch)
     }
 
     async fn close(&mut self) {

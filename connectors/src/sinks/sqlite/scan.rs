@@ -2,12 +2,12 @@
 use std::borrow::Cow;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use sightline_schemas::Micros;
 use sightline_schemas::avro::RecordType;
 
 use super::failed;
-use crate::relational::{Cell, ColumnType, Table, digest, key_text, table};
+use crate::relational::{Cell, ColumnType, Table, digest, key_text, place, table};
 use crate::sink::{SinkError, Stored};
 
 pub(super) fn scan(connection: &Connection, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
@@ -24,13 +24,19 @@ pub(super) fn scan(connection: &Connection, ty: RecordType, visit: &mut (dyn FnM
     let mut statement = connection.prepare(&sql).map_err(&failed)?;
     let mut rows = statement.query([]).map_err(&failed)?;
     while let Some(row) = rows.next().map_err(&failed)? {
-        let mut cells = Vec::with_capacity(table.content);
-        for (at, column) in table.content_columns().iter().enumerate() {
-            cells.push(cell(column.ty, row.get_ref(at).map_err(&failed)?));
-        }
-        visit(Stored { key: key_text(&cells[..table.key]), digest: digest(&cells) });
+        visit(stored(table, row).map_err(&failed)?);
     }
     Ok(())
+}
+
+/// A row that begins with the content columns of `table`.
+pub(super) fn stored(table: &Table, row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let mut cells = Vec::with_capacity(table.content);
+    for (at, column) in table.content_columns().iter().enumerate() {
+        cells.push(cell(column.ty, row.get_ref(at)?));
+    }
+    let key = &cells[..table.key];
+    Ok(Stored { key: key_text(key), digest: digest(&cells), place: place(key) })
 }
 
 /// A value that somebody else changed into something we never write becomes a text, and so differs.

@@ -57,10 +57,12 @@ fn positions(transaction: &Transaction<'_>, connector: &str, generation: i64, ba
     Ok(())
 }
 
-fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch) -> Result<(), SinkError> {
+/// The newest record of each key of one table; returns how many rows were written or removed.
+pub(super) fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch) -> Result<u64, SinkError> {
     let records = batch.newest(table.ty);
+    let mut changed = 0;
     if records.is_empty() {
-        return Ok(());
+        return Ok(changed);
     }
     let mut upsert = transaction.prepare_cached(&upsert(table)).map_err(failed("prepare a statement"))?;
     let mut delete = transaction.prepare_cached(&delete(table)).map_err(failed("prepare a statement"))?;
@@ -74,12 +76,13 @@ fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch) -> Result<
                 delete.execute(rusqlite::params_from_iter(key.iter().map(Bound)))
             }
         };
-        written.map_err(failed("write a batch")).map_err(|error| match error {
+        let written = written.map_err(failed("write a batch")).map_err(|error| match error {
             SinkError::Data { reason, message } => SinkError::Refused(vec![Refused { at, reason, message }]),
             other => other,
-        })?;
+        });
+        changed += written? as u64;
     }
-    Ok(())
+    Ok(changed)
 }
 
 fn upsert(table: &Table) -> String {
