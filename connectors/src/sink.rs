@@ -110,13 +110,14 @@ pub trait SinkConnector: Send {
     async fn close(&mut self);
 }
 
-/// A store with room for a second, new place beside the live one, that becomes the live one at once for every reader. It serves `replay --rebuild`, on a sink
-/// that was never opened, while another process may be putting.
+/// A store with room for a second, new place beside the live one, that becomes the live one at once for every reader. It serves `replay
+/// --rebuild`, on a sink that was never opened, while another process may be putting.
 ///
 /// # The order of calls
-/// [`begin`](Self::begin), [`fill`](Self::fill) again and again, [`hold`](Self::hold), the last `fill`s, [`swap`](Self::swap), [`finish`](Self::finish). Each may be repeated when it
-/// failed in a way that may pass. After a failure behind `hold`: [`release`](Self::release). A process may die between any two: readers and the connector then
-/// still have one place, complete, and the next `begin` removes what was left.
+/// [`begin`](Self::begin), [`fill`](Self::fill) again and again, [`hold`](Self::hold), the last `fill`s, [`swap`](Self::swap),
+/// [`finish`](Self::finish). Each may be repeated when it failed in a way that may pass. After a failure behind `hold`:
+/// [`release`](Self::release). A process may die between any two: readers and the connector then still have one place, complete, and the
+/// next `begin` removes what was left.
 #[async_trait]
 pub trait Rebuild: Send {
     /// The types that can be rebuilt.

@@ -53,21 +53,6 @@ pub(super) async fn ensure(client: &Client, config: &ElasticsearchConfig) -> Res
     }
 }
 
-/// Adds the fields that came after the first version, where they are missing.
-async fn widen(client: &Client, target: &str) -> Result<(), SinkError> {
-    let body = json!({ "properties": later() });
-    match client.send(WHAT, Method::Put, &format!("/{target}/_mapping"), Some(bytes(&body))).await? {
-        Ok(_) | Err(Refusal { status: 404, .. }) => Ok(()),
-        Err(refusal) => Err(refusal.fatal(WHAT)),
-    }
-}
-
-/// Fields that came after the first version. They are added up, and not searched for.
-fn later() -> Value {
-    let number = json!({ "type": "long", "index": false });
-    json!({ "digest": { "properties": { "slot": { "type": "short" }, "high": number, "low": number } }, "raised": number })
-}
-
 /// How an alias shows its index.
 pub(super) fn shown() -> Value {
     json!({ "filter": { "term": { "deleted": false } }, "is_write_index": true })
@@ -92,6 +77,21 @@ fn index(config: &ElasticsearchConfig, ty: RecordType, alias: &str, shown: Value
         "mappings": { "dynamic": "strict", "properties": properties(ty) },
         "aliases": { alias: shown },
     })
+}
+
+/// Adds the fields that came after the first version, where they are missing.
+async fn widen(client: &Client, target: &str) -> Result<(), SinkError> {
+    let body = json!({ "properties": later() });
+    match client.send(WHAT, Method::Put, &format!("/{target}/_mapping"), Some(bytes(&body))).await? {
+        Ok(_) | Err(Refusal { status: 404, .. }) => Ok(()),
+        Err(refusal) => Err(refusal.fatal(WHAT)),
+    }
+}
+
+/// Fields that came after the first version. They are added up, and not searched for.
+fn later() -> Value {
+    let number = json!({ "type": "long", "index": false });
+    json!({ "digest": { "properties": { "slot": { "type": "short" }, "high": number, "low": number } }, "raised": number })
 }
 
 async fn create(client: &Client, path: &str, body: &Value) -> Result<(), SinkError> {

@@ -4,20 +4,22 @@
 //! records of `in.control` and `in.intel` up to the lanes' progress are put into epochs again, in the order in which the log took them, and an engine of
 //! its own runs them, as for a [shadow](crate::shadow). Its snapshot becomes the cell's, as of the epoch that every lane has committed: the next start goes
 //! on from there as from any other. Nothing is written to the cell's topics.
-use std::collections::{BTreeMap, VecDeque};
+mod inputs;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use sightline_log::embedded::Embedded;
-use sightline_log::{CleanUp, Headers, Log, LogError, LogReader, NewRecord, Offset, Record, TopicPartition, TopicSpec};
+use sightline_log::{CleanUp, Headers, Log, LogError, NewRecord, Offset, Record, TopicPartition, TopicSpec};
 use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
 
+use self::inputs::Queue;
 use crate::cluster::Place;
-use crate::epoch::{Epoch, EpochRange, Journal, JournalEntry};
+use crate::epoch::{Epoch, Journal, JournalEntry};
 use crate::lane::{self, Fenced};
 use crate::recovery::fingerprint;
 use crate::settings::TopologySettings;
@@ -27,13 +29,8 @@ use crate::state::manifest::{self, Manifest, ManifestError};
 use crate::state::store::{StateStore, StoreError};
 use crate::state::stored;
 
-/// Bounds of an epoch that is made again.
-const RECORDS: usize = 2_000;
-const BYTES: usize = 16 << 20;
 /// The size of a part of an adopted package.
 const PART: usize = 8 << 20;
-/// How long a partition may give nothing before its end.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why a state cannot be made again.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +134,7 @@ impl Cell {
         let positions = self.positions(&entries, gate)?;
         let own = Embedded::temporary()?;
         let (more, adopted) = self.adopt(&own, packages)?;
-        let mut again = self.entries(&positions, adopted, last.wall)?;
+        let mut again = inputs::again(&*self.log, &self.topics, &positions, adopted, last.wall)?;
         again.push(JournalEntry::of(gate, last.wall, Vec::new(), &[], false));
         let records = again.iter().map(|entry| entry.records).sum();
         // There were more epochs before, for a heartbeat is one too, and few hold as much as these.
@@ -146,7 +143,7 @@ impl Cell {
         };
         let again: Vec<JournalEntry> =
             (base.0 + 1..).zip(again).map(|(epoch, entry)| JournalEntry { epoch: Epoch(epoch), ..entry }).collect();
-        let directory = self.state_dir.with_extension("rebuild");
+        let directory = beside(&self.state_dir, "rebuild");
         let wall = again.first().map_or(last.wall, |entry| entry.wall);
         self.begin(&directory, base, wall, positions.iter().cloned().chain(more.map(|partition| (partition, Offset(0)))))?;
         let replay = Replay {
@@ -291,47 +288,6 @@ impl Cell {
         }
         Ok(positions)
     }
-
-    /// Epochs of the records of `in.control` and `in.intel` before `positions`, in the order in which the log took them, with `adopted` before the first
-    /// that `in.intel` still holds. Their numbers are given later.
-    fn entries(&self, positions: &[(TopicPartition, Offset)], adopted: Vec<Record>, until: Micros) -> Result<Vec<JournalEntry>, LogError> {
-        let mut queues = Vec::new();
-        for topic in [InputTopic::Control, InputTopic::Intel] {
-            let name = topic.name(&self.topics);
-            for (partition, end) in positions.iter().filter(|(partition, _)| *partition.topic == *name) {
-                queues.push(Queue::open(&*self.log, topic, partition, *end)?);
-            }
-        }
-        let (mut entries, mut wall) = (Vec::new(), Micros(0));
-        let (mut epoch, mut bytes) = (Vec::new(), 0);
-        let mut adopted: VecDeque<Record> = adopted.into();
-        loop {
-            queues.iter_mut().try_for_each(Queue::fill)?;
-            let next = queues.iter_mut().filter(|queue| !queue.records.is_empty()).min_by_key(|queue| queue.front());
-            let next = match next {
-                Some(queue) if queue.topic == InputTopic::Control || adopted.is_empty() => {
-                    queue.records.pop_front().map(|record| (queue.topic, record))
-                }
-                _ => adopted.pop_front().map(|record| (InputTopic::Intel, record)),
-            };
-            let Some((topic, record)) = next else { break };
-            // Within an epoch declarations come first: one that came after packages begins another.
-            let follows = topic == InputTopic::Control && epoch.iter().any(|(topic, _)| *topic == InputTopic::Intel);
-            if epoch.len() >= RECORDS || bytes >= BYTES || follows {
-                entries.push(entry(std::mem::take(&mut epoch), wall));
-                bytes = 0;
-            }
-            if record.partition < self.log.partitions(&record.topic)? {
-                wall = wall.max(Micros(record.timestamp.saturating_mul(1000))).min(until);
-            }
-            bytes += record.value.as_ref().map_or(0, |value| value.len());
-            epoch.push((topic, record));
-        }
-        if !epoch.is_empty() {
-            entries.push(entry(epoch, wall));
-        }
-        Ok(entries)
-    }
 }
 
 impl Rebuilt {
@@ -344,7 +300,7 @@ impl Rebuilt {
             self.done(fs::remove_file(self.directory.join(manifest::name_of(manifest.epoch))))?;
         }
         if self.state_dir.exists() {
-            let lost = self.state_dir.with_extension(format!("lost-{}", self.epoch.0));
+            let lost = beside(&self.state_dir, &format!("lost-{}", self.epoch.0));
             self.done(fs::rename(&self.state_dir, lost))?;
         }
         self.done(fs::rename(&self.directory, &self.state_dir))
@@ -363,58 +319,12 @@ impl Rebuilt {
     }
 }
 
-/// A partition, read to where the epochs end.
-struct Queue {
-    topic: InputTopic,
-    partition: TopicPartition,
-    end: Offset,
-    reader: Box<dyn LogReader>,
-    records: VecDeque<Record>,
+/// A directory beside another: on the same disk, so that a rename will do.
+fn beside(directory: &Path, what: &str) -> PathBuf {
+    let mut name = directory.components().collect::<PathBuf>().into_os_string();
+    name.push(format!(".{what}"));
+    name.into()
 }
 
-impl Queue {
-    fn open(log: &dyn Log, topic: InputTopic, partition: &TopicPartition, end: Offset) -> Result<Self, LogError> {
-        let reader = log.reader(&[(partition.clone(), log.range(partition)?.start.min(end))])?;
-        Ok(Self { topic, partition: partition.clone(), end, reader, records: VecDeque::new() })
-    }
-
-    /// Reads on when nothing is left.
-    fn fill(&mut self) -> Result<(), LogError> {
-        let began = std::time::Instant::now();
-        while self.records.is_empty() && self.reader.positions().iter().any(|(_, at)| *at < self.end) {
-            let mut records = Vec::new();
-            match self.reader.poll(&mut records, 100, Duration::from_millis(100)) {
-                Err(error) if !error.is_retriable() => return Err(error),
-                _ if records.is_empty() && began.elapsed() > PATIENCE => {
-                    let message = format!("{} gave nothing for {} s; see that the brokers serve it", self.partition, PATIENCE.as_secs());
-                    return Err(LogError::Fatal { what: "read an input", message });
-                }
-                _ => self.records.extend(records.into_iter().filter(|record| record.offset < self.end)),
-            }
-        }
-        Ok(())
-    }
-
-    /// The order in which records came.
-    fn front(&self) -> Option<(i64, InputTopic, i32)> {
-        self.records.front().map(|record| (record.timestamp, self.topic, record.partition))
-    }
-}
-
-fn entry(records: Vec<(InputTopic, Record)>, wall: Micros) -> JournalEntry {
-    let mut records: Vec<Record> = records.into_iter().map(|(_, record)| record).collect();
-    records.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
-    let mut ranges: Vec<EpochRange> = Vec::new();
-    for record in &records {
-        match ranges.last_mut().filter(|range| range.topic == *record.topic && range.partition == record.partition) {
-            Some(range) => range.to = record.offset.0 + 1,
-            None => ranges.push(EpochRange {
-                topic: record.topic.to_string(),
-                partition: record.partition,
-                from: record.offset.0,
-                to: record.offset.0 + 1,
-            }),
-        }
-    }
-    JournalEntry::of(Epoch(0), wall, ranges, &records, false)
-}
+#[cfg(test)]
+mod tests;
