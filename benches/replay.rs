@@ -4,10 +4,11 @@
 //! eval "$(scripts/services env)"
 //! cargo run --release -p sightline-benches --bin replay -- --indicators 50000
 //! ```
-//! Synthetic, as `million`: an indicator is an entity, two observables and two links. Live: on Kafka, from the first package sent until PostgreSQL, Elasticsearch and Neo4j hold
-//! all that the topics hold. The process then ends without a snapshot, its state is removed, and a second one replays the journal from its beginning, what the lanes had committed being dropped,
-//! takes one new package and waits until that is committed. What was written is removed at the end. Neo4j's community edition has one graph, and it is **emptied**: give it
-//! a server of its own.
+//! Synthetic, as `million`: an indicator is an entity, two observables and two links. Live: on Kafka, from the first package sent until
+//! PostgreSQL, Elasticsearch and Neo4j hold all that the topics hold. The process then ends without a snapshot, its state is removed, and a
+//! second one replays the journal from its beginning, what the lanes had committed being dropped, takes one new package and waits until
+//! that is committed. What was written is removed at the end. Neo4j's community edition has one graph, and it is **emptied**: give it a
+//! server of its own.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails should say where and stop")]
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -14,16 +14,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::Parser;
-use serde_json::{Value, json};
+use sightline_benches::records::values;
+use sightline_benches::store::{clean, names, options, variable, variable_of};
 use sightline_benches::{memory, rival, rounds};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
 use sightline_connectors::{Batch, Op, SinkRecord};
 use sightline_log::{Headers, Offset, Record, TopicPartition};
 use sightline_schemas::avro::{OutputRecord, RecordType};
-use sightline_schemas::record::{EntityRecord, HeldObservable, Holder, LinkRecord, ObservableRecord};
 use sightline_schemas::topic::Topics;
-use sightline_schemas::{Micros, ObservableKind, Role};
 
 /// Records of a transaction: about the runtime's own 10,000, and the same number of each sort.
 const BATCH: usize = 9_999;
@@ -64,43 +63,6 @@ fn main() {
     }
 }
 
-/// A name that no other run uses, in what every store allows.
-fn names(of: &str) -> String {
-    format!("{}{of}", names_begin())
-}
-
-fn names_begin() -> String {
-    format!("bench{}x", std::process::id())
-}
-
-/// Removes what this run wrote.
-fn clean(class: &str) {
-    rival::python("clean.py", &[class, &variable(variable_of(class)), &names_begin()]);
-}
-
-fn variable_of(class: &str) -> &'static str {
-    match class {
-        "postgres" => "SIGHTLINE_POSTGRES",
-        "elasticsearch" => "SIGHTLINE_ELASTICSEARCH",
-        "neo4j" => "SIGHTLINE_NEO4J",
-        other => panic!("{other} is none of postgres, elasticsearch, neo4j"),
-    }
-}
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; eval \"$(scripts/services env)\""))
-}
-
-/// A store of its own for each round, so that every round begins with nothing.
-fn options(class: &str, name: &str) -> Value {
-    let url = variable(variable_of(class));
-    match class {
-        "postgres" => json!({ "url": url, "schema": name }),
-        "elasticsearch" => json!({ "url": url, "prefix": name, "replicas": 0 }),
-        _ => json!({ "url": url, "password": std::env::var("SIGHTLINE_NEO4J_PASSWORD").ok() }),
-    }
-}
-
 /// Records a second of the sink.
 fn sink(class: &str, name: &str, values: &[OutputRecord]) -> f64 {
     if class == "neo4j" {
@@ -135,57 +97,6 @@ fn peer(class: &str, name: &str, folder: &Path) -> f64 {
         }
     };
     numbers[0] / numbers[1]
-}
-
-fn values(count: usize) -> Vec<OutputRecord> {
-    let tenant = || "acme".to_owned();
-    let mut values = Vec::with_capacity(count);
-    for n in 0..count / 3 {
-        // Spread over the key space as real UUIDs are.
-        let spread = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let uuid = format!("{:08x}-{:04x}-4000-8000-{n:012x}", spread >> 32, spread as u16);
-        let (entity_id, observable_id) = (format!("indicator--{uuid}"), format!("ipv4-addr--{uuid}"));
-        let value = format!("10.{}.{}.{}", (n >> 16) & 255, (n >> 8) & 255, n & 255);
-        let description = "Seen in traffic of hosts that later showed signs of compromise. ".repeat(5);
-        let doc = format!(
-            r#"{{"created":"2026-01-01T00:00:00Z","description":"{description}","id":"{entity_id}","modified":"2026-01-01T00:00:00Z","pattern":"[ipv4-addr:value = '{value}']","spec_version":"2.1","type":"indicator"}}"#
-        );
-        values.push(OutputRecord::Entity(EntityRecord {
-            tenant: tenant(),
-            id: entity_id.clone(),
-            ty: "indicator".into(),
-            name: Some(format!("Indicator {n}")),
-            description: Some(description),
-            created: Some(Micros(1_767_225_600_000_000)),
-            modified: Some(Micros(1_767_225_600_000_000)),
-            revoked: false,
-            confidence: Some(80),
-            tlp: Some("green".into()),
-            labels: vec!["malicious-activity".into()],
-            sources: vec!["feed".into()],
-            valid_from: Some(Micros(1_767_225_600_000_000)),
-            valid_until: None,
-            observables: vec![HeldObservable {
-                id: observable_id.clone(),
-                kind: ObservableKind::Ipv4Addr,
-                value: value.clone(),
-                role: Role::Pattern,
-            }],
-            doc,
-        }));
-        values.push(OutputRecord::Observable(ObservableRecord {
-            tenant: tenant(),
-            id: observable_id.clone(),
-            kind: ObservableKind::Ipv4Addr,
-            value,
-            first_seen: Some(Micros(1_767_225_600_000_000)),
-            last_seen: Some(Micros(1_767_225_600_000_000)),
-            holders: 1,
-            entities: vec![Holder { id: entity_id.clone(), role: Role::Pattern }],
-        }));
-        values.push(OutputRecord::Link(LinkRecord { tenant: tenant(), entity_id, observable_id, role: Role::Pattern }));
-    }
-    values
 }
 
 fn batches(values: &[OutputRecord]) -> Vec<Batch> {

@@ -7,6 +7,7 @@ mod difference;
 mod dlq;
 mod dump;
 mod feed;
+mod http;
 mod intake;
 mod process;
 mod rebuild;

@@ -11,6 +11,7 @@ use sightline_topology::runtime::InputMode;
 
 use crate::config::Config;
 use crate::feed;
+use crate::http;
 use crate::service::Servers;
 
 /// Arguments of `run`.
@@ -81,12 +82,12 @@ pub fn run(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
     } else {
         None
     };
-    let connectors = if has("connect") && leads {
-        let _entered = runtime.enter();
-        Some(Connectors::start(Arc::clone(&servers.log), Arc::clone(&servers.registry), servers.topics.clone(), config.connectors.clone())?)
-    } else {
-        None
-    };
+    let _entered = runtime.enter();
+    let configured = if has("connect") && leads { config.connectors.clone() } else { Vec::new() };
+    let connectors =
+        Arc::new(Connectors::start(Arc::clone(&servers.log), Arc::clone(&servers.registry), servers.topics.clone(), configured)?);
+    let state = http::State::new(Arc::clone(&servers.log), servers.topics.clone(), Arc::clone(&connectors));
+    let serving = runtime.block_on(http::serve(&config.http, state))?;
     tracing::info!(cell = config.cell, workers = config.workers, "running");
     runtime.block_on(async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -106,8 +107,9 @@ pub fn run(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
         engine.stop();
         engine.wait()?;
     }
-    if let Some(connectors) = connectors {
-        runtime.block_on(connectors.stop());
+    if let Some(serving) = serving {
+        runtime.block_on(serving.stop());
     }
+    runtime.block_on(connectors.stop());
     Ok(ExitCode::SUCCESS)
 }

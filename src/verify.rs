@@ -1,4 +1,5 @@
 //! `verify`: each store against the output topics.
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,18 +46,29 @@ pub fn verify(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
         bail!("no such connector; the configuration has: {}", names.join(", "));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start the async runtime")?;
-    let mut equal = true;
+    let (mut sinks, mut all) = (Vec::new(), BTreeSet::new());
     for connector in wanted {
-        let mut sink = registry::build(connector)?;
+        let sink = registry::build(connector)?;
         let types = connector.record_types(sink.supports())?;
-        let outputs = Outputs { log: &*servers.log, registry: Arc::clone(&servers.registry), topics: &servers.topics, types };
-        let patience = Duration::from_secs(args.patience);
-        let mut report = runtime.block_on(verify::verify(&outputs, &mut *sink, patience))?;
+        all.extend(types.iter().copied());
+        sinks.push((connector, sink, types));
+    }
+    let outputs = |types| Outputs { log: &*servers.log, registry: Arc::clone(&servers.registry), topics: &servers.topics, types };
+    // Read once for all stores.
+    let every = outputs(all.into_iter().collect());
+    let mut view = every.view()?;
+    let patience = Duration::from_secs(args.patience);
+    let mut equal = true;
+    for (connector, mut sink, types) in sinks {
+        let outputs = outputs(types);
+        let mut report = runtime.block_on(verify::verify(&outputs, &view, &mut *sink, patience))?;
         print(&connector.name, &report, args.show);
         if args.repair && !report.is_equal() {
             let Repaired { keys, left, refused } = runtime.block_on(verify::repair(&outputs, &mut *sink, &report, patience))?;
             println!("{}: {keys} keys mended; {left} had changed meanwhile; {refused} refused by the store", connector.name);
-            report = runtime.block_on(verify::verify(&outputs, &mut *sink, patience))?;
+            // What came meanwhile is in it too.
+            view = every.view()?;
+            report = runtime.block_on(verify::verify(&outputs, &view, &mut *sink, patience))?;
             print(&connector.name, &report, args.show);
         }
         equal &= report.is_equal();

@@ -3,10 +3,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sightline_log::{Offset, Record, TopicPartition};
+use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{AvroError, Decoder, OutputRecord, RecordType};
 use sightline_schemas::registry::RegistryError;
 use sightline_schemas::time::Micros;
 use sightline_schemas::topic::split_key;
+
+use crate::digest::Digest;
 
 /// What a record asks of the store.
 #[derive(Clone, PartialEq, Debug)]
@@ -91,6 +94,12 @@ impl SinkRecord {
     /// The key, `tenant:id`.
     pub fn key(&self) -> String {
         format!("{}:{}", self.tenant, self.id)
+    }
+
+    /// Its digest, of key, value and epoch.
+    pub fn digest(&self) -> Digest {
+        let key = ContentHash::of(self.source.key.as_deref().unwrap_or_default());
+        Digest::of(self.ty, key, self.source.value.as_deref().unwrap_or_default(), self.epoch)
     }
 
     /// The partition it was read from.

@@ -1,4 +1,5 @@
 //! The contract of a sink.
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{OutputRecord, RecordType};
 
 use crate::batch::Batch;
+use crate::digest::{Slot, Sums, slot_of};
 
 /// A store that follows the output topics.
 ///
@@ -57,6 +59,34 @@ pub trait SinkConnector: Send {
     /// As [`open`](Self::open).
     async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError>;
 
+    /// Calls `visit` for each record of `ty` whose digest, or whose key, is in one of `slots`; those that have no digest are in all of them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    async fn scan_slots(
+        &mut self,
+        ty: RecordType,
+        slots: &BTreeSet<Slot>,
+        visit: &mut (dyn FnMut(Stored) + Send),
+    ) -> Result<(), SinkError> {
+        self.scan(ty, &mut |stored| {
+            if slots.contains(&slot_of(stored.key.as_bytes())) {
+                visit(stored);
+            }
+        })
+        .await
+    }
+
+    /// What the records of `ty` add up to, by slot, as the store itself can tell without giving rows out: it has to keep the [`digest`](crate::SinkRecord::digest)
+    /// of each record that is put, and should know whether a row is still what was written with it. None from a store that keeps none: it is scanned instead.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        let _ = ty;
+        Ok(None)
+    }
+
     /// What [`scan`](Self::scan) gives for `record` when the store holds it faithfully: a digest of the fields that this store keeps.
     fn digest(&self, record: &OutputRecord) -> ContentHash;
 
@@ -80,13 +110,14 @@ pub trait SinkConnector: Send {
     async fn close(&mut self);
 }
 
-/// A store with room for a second, new place beside the live one, that becomes the live one at once for every reader. It serves `replay --rebuild`, on a sink
-/// that was never opened, while another process may be putting.
+/// A store with room for a second, new place beside the live one, that becomes the live one at once for every reader. It serves `replay
+/// --rebuild`, on a sink that was never opened, while another process may be putting.
 ///
 /// # The order of calls
-/// [`begin`](Self::begin), [`fill`](Self::fill) again and again, [`hold`](Self::hold), the last `fill`s, [`swap`](Self::swap), [`finish`](Self::finish). Each may be repeated when it
-/// failed in a way that may pass. After a failure behind `hold`: [`release`](Self::release). A process may die between any two: readers and the connector then
-/// still have one place, complete, and the next `begin` removes what was left.
+/// [`begin`](Self::begin), [`fill`](Self::fill) again and again, [`hold`](Self::hold), the last `fill`s, [`swap`](Self::swap),
+/// [`finish`](Self::finish). Each may be repeated when it failed in a way that may pass. After a failure behind `hold`:
+/// [`release`](Self::release). A process may die between any two: readers and the connector then still have one place, complete, and the
+/// next `begin` removes what was left.
 #[async_trait]
 pub trait Rebuild: Send {
     /// The types that can be rebuilt.

@@ -33,6 +33,7 @@ macro_rules! conforms {
                 mending_takes_out_what_is_wrong_whatever_its_epoch_and_once,
                 mending_leaves_what_the_connector_wrote_meanwhile,
                 the_connector_knows_the_edges_that_were_mended,
+                sums_are_those_of_the_records_however_they_came,
             );
             conforms!(@in pipeline, $store:
                 what_the_topics_say_is_what_the_store_holds,
@@ -47,6 +48,7 @@ macro_rules! conforms {
                 what_was_lost_is_restored_beside_the_running_connector,
                 a_store_that_was_whole_stays_as_it_is,
                 an_old_span_does_not_go_back_in_time,
+                what_is_deleted_while_it_is_given_stays_deleted,
                 ingestion_with_deletes_goes_on_meanwhile,
             );
         })*
@@ -66,4 +68,32 @@ conforms! {
     "postgres" postgres,
     "elasticsearch" elasticsearch,
     "neo4j" neo4j,
+}
+
+/// What the hand may do to a row, and a file of a version that kept no digests. (The servers' stores: `tests/drift.rs` of the workspace.)
+#[tokio::test]
+async fn a_row_of_sqlite_that_was_changed_puts_its_slot_in_doubt_and_no_other() {
+    use conformance::records::{MALWARE, batch, entity};
+    use sightline_connectors::digest::slot_of;
+    use sightline_schemas::avro::RecordType::Entity;
+    let store = stores::sqlite("").await.unwrap();
+    let mut sink = store.opened().await;
+    sink.put(&batch((0..50).map(|n| entity(&format!("malware--{n}"), "x")).collect(), 1, 1)).await.unwrap();
+    let doubtful = async || Vec::from_iter(store.opened().await.sums(Entity).await.unwrap().unwrap().doubtful);
+    assert!(doubtful().await.is_empty());
+    let path = store.config.options["path"].as_str().unwrap();
+    let by_hand = |sql: &str| rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    by_hand("UPDATE entity SET confidence = 86 WHERE id = 'malware--7'");
+    assert_eq!(doubtful().await, [slot_of(b"acme:malware--7")]);
+    by_hand("UPDATE entity SET confidence = 85 WHERE id = 'malware--7'");
+    assert!(doubtful().await.is_empty(), "it is again what was written");
+    by_hand(&format!("INSERT INTO entity SELECT tenant, '{MALWARE}', type, name, description, created, modified, revoked, confidence, tlp, labels, sources,
+        valid_from, valid_until, doc, epoch, origin, NULL, NULL FROM entity WHERE id = 'malware--7'"));
+    assert_eq!(doubtful().await, [slot_of(format!("acme:{MALWARE}").as_bytes())]);
+    by_hand("ALTER TABLE entity DROP COLUMN digest; ALTER TABLE entity DROP COLUMN seal");
+    assert_eq!(store.sink().sums(Entity).await.unwrap(), None, "scanned, until its connector opens it");
+    assert!(doubtful().await.len() > 40, "every row is in doubt");
+    let mut sink = store.opened().await;
+    sink.put(&batch((0..50).map(|n| entity(&format!("malware--{n}"), "x")).collect(), 1, 1)).await.unwrap();
+    assert_eq!(doubtful().await, [slot_of(format!("acme:{MALWARE}").as_bytes())], "a replay gives digests to what is there");
 }

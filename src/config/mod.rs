@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_topology::settings::TopologySettings;
 
+use crate::http::HttpConfig;
+
 /// Everything that a service is told.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +51,9 @@ pub struct Config {
     /// The stores.
     #[serde(default)]
     pub connectors: Vec<ConnectorConfig>,
+    /// What a running service answers over HTTP.
+    #[serde(default)]
+    pub http: HttpConfig,
     /// Partitions of topics that do not exist yet.
     #[serde(default = "four")]
     pub partitions: i32,
@@ -204,6 +209,7 @@ impl Config {
         if self.workers == 0 {
             blame("workers", "must be at least 1");
         }
+        self.http.contradictions().into_iter().for_each(|(path, message)| blame(path, message));
         for (at, connector) in self.connectors.iter().enumerate() {
             if let Err(error) = sightline_connectors::runtime::registry::build(connector) {
                 blame(&format!("connectors[{at}]"), &error.to_string());

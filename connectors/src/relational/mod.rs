@@ -5,4 +5,4 @@ pub mod row;
 pub mod table;
 
 pub use row::{Cell, KeyError, content, deleted_key, digest, key_at, key_text, place, row};
-pub use table::{Column, ColumnType, TABLES, Table, table};
+pub use table::{Column, ColumnType, SEAL, TABLES, Table, table};

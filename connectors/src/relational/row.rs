@@ -153,6 +153,7 @@ pub fn row<'a>(record: &'a SinkRecord, value: &'a OutputRecord) -> Vec<Cell<'a>>
     // Epochs count up from 0 in steps of at least a millisecond: they stay below 2^63 for ever.
     cells.push(Cell::Int(i64::try_from(record.epoch).unwrap_or(i64::MAX)));
     cells.push((&record.origin).into());
+    cells.push(Cell::Int(record.digest().signed()));
     cells
 }
 

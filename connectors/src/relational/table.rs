@@ -77,6 +77,10 @@ impl Table {
 
 const EPOCH: Column = must("epoch", Int);
 const ORIGIN: Column = must("origin", Text);
+/// What the row adds up with (see [`crate::digest`]); rows of older versions, and those that nobody of ours wrote, have none.
+const DIGEST: Column = may("digest", Int);
+/// Beside the columns of each table: a hash of them all, by which a row that somebody changed is known. How it is made is the store's affair.
+pub const SEAL: &str = "seal";
 
 /// The tables, in the order in which a batch is written.
 pub const TABLES: &[Table] = &[
@@ -99,6 +103,7 @@ pub const TABLES: &[Table] = &[
             may("received", Time),
             EPOCH,
             ORIGIN,
+            DIGEST,
         ],
     },
     Table {
@@ -124,6 +129,7 @@ pub const TABLES: &[Table] = &[
             must("doc", Json),
             EPOCH,
             ORIGIN,
+            DIGEST,
         ],
     },
     Table {
@@ -140,6 +146,7 @@ pub const TABLES: &[Table] = &[
             may("last_seen", Time),
             EPOCH,
             ORIGIN,
+            DIGEST,
         ],
     },
     Table {
@@ -147,7 +154,7 @@ pub const TABLES: &[Table] = &[
         name: "entity_observable",
         key: 4,
         content: 4,
-        columns: &[must("tenant", Text), must("entity_id", Text), must("observable_id", Text), must("role", Text), EPOCH, ORIGIN],
+        columns: &[must("tenant", Text), must("entity_id", Text), must("observable_id", Text), must("role", Text), EPOCH, ORIGIN, DIGEST],
     },
     Table {
         ty: RecordType::Relation,
@@ -163,6 +170,7 @@ pub const TABLES: &[Table] = &[
             may("doc", Json),
             EPOCH,
             ORIGIN,
+            DIGEST,
         ],
     },
     Table {
@@ -180,6 +188,7 @@ pub const TABLES: &[Table] = &[
             must("matches", Json),
             EPOCH,
             ORIGIN,
+            DIGEST,
         ],
     },
     Table {
@@ -197,6 +206,7 @@ pub const TABLES: &[Table] = &[
             must("retracted", Bool),
             EPOCH,
             ORIGIN,
+            DIGEST,
         ],
     },
 ];

@@ -1,6 +1,7 @@
 //! The compacted view of a span: which record of a key is its last.
 //!
-//! Keys as 128-bit hashes, so a record costs some 40 bytes here, whatever its size. A key stands in one partition, written by one lane, so its highest offset is its newest epoch.
+//! Keys as 128-bit hashes, so a record costs some 40 bytes here, whatever its size. A key stands in one partition, written by one lane, so
+//! its highest offset is its newest epoch.
 use std::collections::HashMap;
 
 use sightline_log::{Log, LogError, Offset, Record, TopicPartition};

@@ -3,8 +3,9 @@
 //! ```text
 //!  begin ► fill: all that the topics hold ► fill: what came meanwhile, until that is little ► hold ► fill: to the end of the log ► swap ► finish
 //! ```
-//! While the live place is held nothing is written into it, so all that it holds was in the log before, and is in the new place before the two are swapped. What
-//! the connector could not write meanwhile it tries again, and that goes into the new place. Documents that are there already are refused as repeated: nothing is lost, and nothing doubles.
+//! While the live place is held nothing is written into it, so all that it holds was in the log before, and is in the new place before the
+//! two are swapped. What the connector could not write meanwhile it tries again, and that goes into the new place. Documents that are there
+//! already are refused as repeated: nothing is lost, and nothing doubles.
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,8 @@ use crate::batch::Batch;
 use crate::runtime::ConnectorConfig;
 use crate::sink::{Rebuild, SinkConnector, SinkError};
 
-/// So many offsets take less than a second: little enough to hold the connector for them. Where more keeps coming than can be given, it is held for more.
+/// So many offsets take less than a second: little enough to hold the connector for them. Where more keeps coming than can be given, it is
+/// held for more.
 const LITTLE: u64 = 5_000;
 
 /// The new place.

@@ -1,13 +1,15 @@
 //! Starts connectors, watches them, stops them.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use sightline_log::{Log, LogError};
 use sightline_schemas::avro::RecordType;
 use sightline_schemas::registry::SchemaRegistry;
 use sightline_schemas::topic::Topics;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
+use super::agreement::Ask;
 use super::backoff::Backoff;
 use super::config::{ConfigError, ConnectorConfig};
 use super::dead_letter::DeadLetters;
@@ -19,18 +21,20 @@ use crate::sink::SinkConnector;
 
 /// Running connectors. Dropping it stops them without waiting.
 pub struct Connectors {
-    log: Arc<dyn Log>,
+    pub(super) log: Arc<dyn Log>,
     topics: Topics,
-    running: Vec<Running>,
+    pub(super) running: Vec<Running>,
     stop: watch::Sender<bool>,
 }
 
-struct Running {
+pub(super) struct Running {
     name: String,
     class: String,
-    types: Vec<RecordType>,
+    pub(super) types: Vec<RecordType>,
     progress: watch::Receiver<Progress>,
-    thread: std::thread::JoinHandle<()>,
+    pub(super) asks: mpsc::Sender<Ask>,
+    /// None once it was waited for.
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Why connectors did not start.
@@ -141,13 +145,15 @@ impl Connectors {
             stop,
         };
         let (log, topics) = (Arc::clone(&self.log), self.topics.clone());
-        let task = Task { config, types: types.clone(), topics, log, registry, writer };
+        // One question waits while one is answered.
+        let (asks, asked) = mpsc::channel(1);
+        let task = Task { config, types: types.clone(), topics, log, registry, writer, asks: asked };
         // A runtime of one thread each: a sink may block without harm to the others.
         let thread_error = |cause| StartError::Thread { name: name.clone(), cause };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_error)?;
         let thread =
             std::thread::Builder::new().name(format!("sink-{name}")).spawn(move || runtime.block_on(task.run())).map_err(thread_error)?;
-        Ok(Running { name: name.clone(), class, types, progress, thread })
+        Ok(Running { name: name.clone(), class, types, progress, asks, thread: Mutex::new(Some(thread)) })
     }
 
     /// Each connector at this moment, in the order of the configurations. Asks the log where its partitions end, so it may take a moment.
@@ -182,21 +188,33 @@ impl Connectors {
     }
 
     /// Writes the batches in hand, closes the stores, and returns the last status of each connector.
-    pub async fn stop(mut self) -> Vec<ConnectorStatus> {
+    pub async fn stop(&self) -> Vec<ConnectorStatus> {
         self.stop.send_replace(true);
         let mut last = Vec::new();
-        for mut running in self.running.drain(..) {
+        for running in &self.running {
             // The sender is dropped when the thread ends, whatever way it ends.
-            while running.progress.changed().await.is_ok() {}
+            let mut progress = running.progress.clone();
+            while progress.changed().await.is_ok() {}
             last.push(running.status(&*self.log));
-            let _ = running.thread.join();
+            if let Some(thread) = running.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let _ = thread.join();
+            }
         }
         last
+    }
+
+    /// What each connector is doing, and its last failure. Asks nobody.
+    pub fn states(&self) -> Vec<(String, ConnectorState, Option<String>)> {
+        let state = |running: &Running| {
+            let progress = running.progress.borrow();
+            (running.name.clone(), progress.state, progress.error.clone())
+        };
+        self.running.iter().map(state).collect()
     }
 }
 
 impl Running {
-    fn status(&self, log: &dyn Log) -> ConnectorStatus {
+    pub(super) fn status(&self, log: &dyn Log) -> ConnectorStatus {
         let Progress { state, error, written, batches, retries, dead_letters, next } = status::Progress::clone(&self.progress.borrow());
         let partitions = next
             .unwrap_or_default()

@@ -8,8 +8,10 @@ use sightline_log::{Log, LogError, Offset, TopicPartition};
 use sightline_schemas::avro::RecordType;
 use sightline_schemas::registry::SchemaRegistry;
 use sightline_schemas::topic::Topics;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::agreement::Ask;
 use super::backoff::Backoff;
 use super::config::ConnectorConfig;
 use super::reader::{Chunk, Chunks, Reader, Rejected};
@@ -27,6 +29,8 @@ pub(super) struct Task {
     pub log: Arc<dyn Log>,
     pub registry: Arc<dyn SchemaRegistry>,
     pub writer: BatchWriter,
+    /// Asked between two batches, when nothing is under way.
+    pub asks: mpsc::Receiver<Ask>,
 }
 
 /// Records on their way into a batch.
@@ -144,6 +148,10 @@ impl Task {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
                 () = sleep_until(due) => None,
+                Some(ask) = self.asks.recv() => {
+                    ask.answer(&mut *self.writer.sink, &self.types).await;
+                    continue;
+                }
                 chunk = chunks.chunks.recv() => Some(chunk),
             };
             match chunk {

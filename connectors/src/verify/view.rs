@@ -1,5 +1,5 @@
-//! The compacted view of the output topics: the last value of each key, as a digest.
-use std::collections::{BTreeMap, HashMap, HashSet};
+//! The compacted view of the output topics: what each key holds, as a digest of its bytes. Only of what turns out to differ are records decoded.
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use sightline_log::{Log, LogError, Offset, Record, TopicPartition};
 use sightline_schemas::ContentHash;
 use sightline_schemas::avro::{Decoder, OutputRecord, RecordType};
 use sightline_schemas::registry::SchemaRegistry;
-use sightline_schemas::topic::Topics;
+use sightline_schemas::topic::{Topics, split_key};
 
 use crate::batch::{Op, RecordError, SinkRecord};
+use crate::digest::{Digest, Slot, Sums, slot_of};
 use crate::runtime::ranges;
 
 /// Records a poll asks for.
@@ -18,6 +19,7 @@ const POLL: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(200);
 
 /// The topics of some record types.
+#[derive(Clone)]
 pub struct Outputs<'a> {
     /// The log.
     pub log: &'a dyn Log,
@@ -32,29 +34,77 @@ pub struct Outputs<'a> {
 /// What the topics say.
 #[derive(Debug, Default)]
 pub struct View {
-    /// Key → digest, by type; deleted keys are absent.
-    pub held: HashMap<RecordType, HashMap<String, ContentHash>>,
+    types: HashMap<RecordType, Held>,
     /// All before this has been read.
     pub ends: BTreeMap<TopicPartition, Offset>,
     /// The offset after the last record, of partitions that hold any: markers of transactions do not count.
     pub last: BTreeMap<TopicPartition, Offset>,
     /// Types of which the log has dropped records by age: a store may rightly hold more.
     pub trimmed: HashSet<RecordType>,
-    /// Records that could not be decoded: they are in no store either, but in the dead letters.
-    pub undecodable: u64,
+    /// Records whose key or headers nobody can read: they are in no store either, but in the dead letters.
+    pub unreadable: BTreeMap<RecordType, u64>,
     /// The highest epoch seen.
     pub epoch: u64,
+}
+
+/// The records in force of one type: 32 bytes each, and what a hash table needs beside.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    digests: HashMap<ContentHash, Digest>,
+    pub(super) sums: Sums,
+}
+
+impl View {
+    /// What the records of a type add up to.
+    pub fn sums(&self, ty: RecordType) -> Sums {
+        self.types.get(&ty).map(|held| held.sums.clone()).unwrap_or_default()
+    }
+}
+
+impl Held {
+    /// Puts a record in the place of the one that its key had, which is returned.
+    pub(super) fn put(&mut self, key: ContentHash, digest: Option<Digest>) -> Option<Digest> {
+        let before = match digest {
+            Some(digest) => self.digests.insert(key, digest),
+            None => self.digests.remove(&key),
+        };
+        if let Some(before) = before {
+            self.sums.of(before).remove(before);
+        }
+        if let Some(digest) = digest {
+            self.sums.of(digest).add(digest);
+        }
+        before
+    }
+}
+
+/// A record of a topic as far as a view needs it.
+pub(super) struct Line {
+    pub key: ContentHash,
+    pub epoch: u64,
+    /// None of a deletion.
+    pub digest: Option<Digest>,
+}
+
+impl Line {
+    /// None when its key or headers are not what the contract says.
+    pub(super) fn of(ty: RecordType, record: &Record) -> Option<Self> {
+        let epoch = record.headers.text("epoch").and_then(|epoch| epoch.parse().ok())?;
+        let key = text_key(record).filter(|key| split_key(key).is_some())?;
+        let key = ContentHash::of(key.as_bytes());
+        Some(Self { key, epoch, digest: record.value.as_ref().map(|value| Digest::of(ty, key, value, epoch)) })
+    }
 }
 
 /// A key of a topic.
 pub type Key = (RecordType, String);
 
 impl Outputs<'_> {
-    /// Reads the topics from their beginnings to the ends that they have now. `digest` is the sink's.
+    /// Reads the topics from their beginnings to the ends that they have now.
     ///
     /// # Errors
-    /// [`LogError`]; a registry that is away is [`LogError::Retriable`].
-    pub fn view(&self, digest: &dyn Fn(&OutputRecord) -> ContentHash) -> Result<View, LogError> {
+    /// [`LogError`].
+    pub fn view(&self) -> Result<View, LogError> {
         let mut view = View::default();
         let (from, ends) = self.all()?;
         for (partition, start) in &from {
@@ -62,24 +112,57 @@ impl Outputs<'_> {
                 view.trimmed.extend(self.types.iter().filter(|ty| ty.topic(self.topics) == *partition.topic));
             }
         }
-        let mut decoder = Decoder::new(Arc::clone(&self.registry));
         self.each(&from, &ends, &mut |ty, record| {
-            let Some(SinkRecord { tenant, id, op, epoch, source, .. }) = decode(ty, record, &mut decoder)? else {
-                view.undecodable += 1;
+            let Some(Line { key, epoch, digest }) = Line::of(ty, record) else {
+                *view.unreadable.entry(ty).or_default() += 1;
                 return Ok(());
             };
             view.epoch = view.epoch.max(epoch);
-            view.last.insert(TopicPartition::new(source.topic, source.partition), Offset(source.offset.0 + 1));
-            let held = view.held.entry(ty).or_default();
-            let key = format!("{tenant}:{id}");
-            match op {
-                Op::Upsert(value) => held.insert(key, digest(&value)),
-                Op::Delete => held.remove(&key),
-            };
+            match view.last.get_mut(&partition(record)) {
+                Some(last) => *last = Offset(record.offset.0 + 1),
+                None => drop(view.last.insert(partition(record), Offset(record.offset.0 + 1))),
+            }
+            view.types.entry(ty).or_default().put(key, digest);
             Ok(())
         })?;
         view.ends = ends;
         Ok(view)
+    }
+
+    /// The records in force of a type whose keys are in `slots`, as `view` has them: key → the sink's digest of what it keeps; and how many nobody can
+    /// decode.
+    ///
+    /// # Errors
+    /// [`LogError`]; a registry that is away is [`LogError::Retriable`].
+    pub fn fields(
+        &self,
+        ty: RecordType,
+        slots: &BTreeSet<Slot>,
+        view: &View,
+        digest: &dyn Fn(&OutputRecord) -> ContentHash,
+    ) -> Result<(HashMap<String, ContentHash>, u64), LogError> {
+        let of_type = Outputs { log: self.log, registry: Arc::clone(&self.registry), topics: self.topics, types: vec![ty] };
+        let (from, mut ends) = of_type.all()?;
+        // Where the view stops, this stops too.
+        ends.iter_mut().for_each(|(partition, end)| *end = view.ends.get(partition).copied().unwrap_or_default());
+        let (mut fields, mut undecodable) = (HashMap::new(), HashSet::new());
+        let mut decoder = Decoder::new(Arc::clone(&self.registry));
+        of_type.each(&from, &ends, &mut |ty, record| {
+            let Some(key) = text_key(record).filter(|key| slots.contains(&slot_of(key.as_bytes()))) else { return Ok(()) };
+            match decode(ty, record, &mut decoder)? {
+                Some(SinkRecord { op, .. }) => {
+                    undecodable.remove(key);
+                    match op {
+                        Op::Upsert(value) => fields.insert(key.to_owned(), digest(&value)),
+                        Op::Delete => fields.remove(key),
+                    };
+                }
+                None if split_key(key).is_some() => drop(undecodable.insert(key.to_owned())),
+                None => {}
+            }
+            Ok(())
+        })?;
+        Ok((fields, undecodable.len() as u64))
     }
 
     /// The keys written between `from` and now.
@@ -146,8 +229,7 @@ impl Outputs<'_> {
         while behind(&reader.positions()) {
             reader.poll(&mut polled, POLL, WAIT)?;
             for record in polled.drain(..) {
-                let partition = TopicPartition::new(Arc::clone(&record.topic), record.partition);
-                let within = ends.get(&partition).is_some_and(|end| record.offset < *end);
+                let within = ends.get(&partition(&record)).is_some_and(|end| record.offset < *end);
                 if let Some(ty) = types.get(&record.topic).filter(|_| within) {
                     visit(*ty, &record)?;
                 }
@@ -155,6 +237,10 @@ impl Outputs<'_> {
         }
         Ok(())
     }
+}
+
+pub(super) fn partition(record: &Record) -> TopicPartition {
+    TopicPartition::new(Arc::clone(&record.topic), record.partition)
 }
 
 fn text_key(record: &Record) -> Option<&str> {

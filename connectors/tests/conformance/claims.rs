@@ -1,4 +1,7 @@
 //! What a sink promises, whatever the store.
+use std::collections::{BTreeMap, BTreeSet};
+
+use sightline_connectors::digest::Sums;
 use sightline_connectors::{Batch, SinkConnector, SinkError};
 use sightline_schemas::Role;
 use sightline_schemas::avro::{OutputRecord, RecordType};
@@ -215,5 +218,31 @@ pub async fn the_connector_knows_the_edges_that_were_mended(store: &Store) {
     owner.put(&of(edges.iter().map(|value| delete(value, 3, 3)).collect(), 4)).await.unwrap();
     for value in &edges {
         assert!(held(&mut *owner, value.record_type()).await.is_empty(), "{} is gone", value.record_type());
+    }
+}
+
+pub async fn sums_are_those_of_the_records_however_they_came(store: &Store) {
+    let mut sink = store.opened().await;
+    let values = supported(&*sink, one_of_each());
+    let first: Vec<_> = values.iter().enumerate().map(|(n, value)| upsert(value.clone(), 1, n as i64)).collect();
+    sink.put(&of(first.clone(), 10)).await.unwrap();
+    sink.put(&of(first.clone(), 10)).await.unwrap();
+    let newer = upsert(entity(MALWARE, "newer"), 5, 11);
+    sink.put(&of(vec![newer.clone()], 12)).await.unwrap();
+    sink.put(&of(vec![upsert(entity(MALWARE, "older"), 3, 11)], 12)).await.unwrap();
+    sink.put(&of(vec![delete(&entity(INDICATOR, ""), 6, 12)], 13)).await.unwrap();
+    let mended = upsert(observable(DOMAIN, "evil.example"), 2, 12);
+    sink.mend(&[], &of(vec![mended.clone()], 13)).await.unwrap();
+    let held = first.iter().filter(|record| !matches!(record.id.as_str(), MALWARE | INDICATOR)).chain([&newer, &mended]);
+    let mut expected: BTreeMap<RecordType, Sums> = BTreeMap::new();
+    for record in held {
+        let digest = record.digest();
+        expected.entry(record.ty).or_default().of(digest).add(digest);
+    }
+    for ty in sink.supports() {
+        // A sink that keeps no digests is scanned.
+        if let Some(sums) = sink.sums(*ty).await.unwrap() {
+            assert_eq!(sums.differing(&expected.remove(ty).unwrap_or_default()), BTreeSet::new(), "{ty}");
+        }
     }
 }

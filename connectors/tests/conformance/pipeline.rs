@@ -82,7 +82,8 @@ impl Source {
     }
 
     pub async fn verify(&self, config: &ConnectorConfig) -> Report {
-        verify(&self.outputs(config), &mut *build(config).unwrap(), PATIENCE).await.unwrap()
+        let outputs = self.outputs(config);
+        verify(&outputs, &outputs.view().unwrap(), &mut *build(config).unwrap(), PATIENCE).await.unwrap()
     }
 
     pub async fn repair(&self, config: &ConnectorConfig, report: &Report) -> Repaired {

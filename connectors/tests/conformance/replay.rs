@@ -2,13 +2,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sightline_connectors::replay::{self, Begin, End, ReplayError, Request, Summary};
-use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
+use sightline_connectors::runtime::{ConnectorConfig, Connectors};
+use sightline_connectors::{Batch, Mended, SinkConnector, SinkError, Stored, Wrong};
 use sightline_log::{Offset, TopicPartition};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::registry::EmbeddedRegistry;
-use sightline_schemas::{Micros, Role};
+use sightline_schemas::{ContentHash, Micros, Role};
 
 use super::pipeline::{PATIENCE, Source, entities, quick, stop};
 use super::records::*;
@@ -96,6 +98,62 @@ pub async fn an_old_span_does_not_go_back_in_time(store: &Store) {
     connectors.caught_up(PATIENCE).await.unwrap();
     let summary = give(&source, &config, of_entities(Begin::Earliest, End::Before(ends))).await.unwrap();
     assert_eq!((summary.read, summary.superseded), (30, 20), "what is deleted or newer behind the span is not given");
+    let report = source.verify(&config).await;
+    assert!(report.is_equal(), "{report:?}");
+    stop(connectors).await;
+}
+
+/// A sink before whose first write the topics delete keys, and their connector does so in the store.
+struct Interrupted<'a> {
+    sink: Box<dyn SinkConnector>,
+    source: &'a Source,
+    connectors: &'a Connectors,
+    deleted: Vec<OutputRecord>,
+}
+
+#[async_trait]
+impl SinkConnector for Interrupted<'_> {
+    fn supports(&self) -> &'static [RecordType] {
+        self.sink.supports()
+    }
+    async fn open(&mut self) -> Result<(), SinkError> {
+        self.sink.open().await
+    }
+    async fn positions(&mut self) -> Result<Vec<(TopicPartition, Offset)>, SinkError> {
+        self.sink.positions().await
+    }
+    async fn put(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        self.sink.put(batch).await
+    }
+    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+        self.sink.scan(ty, visit).await
+    }
+    fn digest(&self, record: &OutputRecord) -> ContentHash {
+        self.sink.digest(record)
+    }
+    async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {
+        if !self.deleted.is_empty() {
+            self.source.write(&std::mem::take(&mut self.deleted), 9, false);
+            self.connectors.caught_up(PATIENCE).await.unwrap();
+        }
+        self.sink.mend(wrong, batch).await
+    }
+    async fn close(&mut self) {
+        self.sink.close().await;
+    }
+}
+
+pub async fn what_is_deleted_while_it_is_given_stays_deleted(store: &Store) {
+    let (source, config) = (Source::new(), quick(store));
+    let connectors = source.start(vec![config.clone()]);
+    let values: Vec<_> = entities(20).into_iter().chain([relation("relationship--1", "uses")]).collect();
+    source.write(&values, 1, true);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let deleted = values.iter().skip(15).cloned().collect();
+    let mut sink = Interrupted { sink: store.sink(), source: &source, connectors: &connectors, deleted };
+    let summary = replay::replay(&source_of(&source), &config, &everything(&config), &mut sink, &mut |_, _| {}).await.unwrap();
+    assert_eq!(summary.read, 21, "they were read before they were deleted");
+    assert_eq!(held(&mut *sink.sink, RecordType::Entity).await.len(), 15);
     let report = source.verify(&config).await;
     assert!(report.is_equal(), "{report:?}");
     stop(connectors).await;

@@ -153,7 +153,7 @@ fn lines(target: &str, record: &SinkRecord) -> Result<Vec<u8>, serde_json::Error
         RecordType::Event => Action::Create { index: target, id: &id, require_alias: false },
         _ => Action::Index { index: target, id: &id, version: record.epoch, version_type: "external", require_alias: true },
     }
-    .lines(Some(record))
+    .lines(Some(record), None)
 }
 
 #[derive(Serialize)]
@@ -200,11 +200,12 @@ pub(super) enum Action<'a> {
 
 impl Action<'_> {
     /// The lines of a bulk request: the action, and its document if it has one.
-    pub(super) fn lines(&self, record: Option<&SinkRecord>) -> Result<Vec<u8>, serde_json::Error> {
+    /// `version`: the one that the document gets, if that is not its epoch.
+    pub(super) fn lines(&self, record: Option<&SinkRecord>, version: Option<u64>) -> Result<Vec<u8>, serde_json::Error> {
         let mut lines = serde_json::to_vec(self)?;
         lines.push(b'\n');
         if let Some(record) = record {
-            lines.extend(document::document(record)?);
+            lines.extend(document::document(record, version)?);
             lines.push(b'\n');
         }
         Ok(lines)

@@ -1,5 +1,6 @@
 //! Documents whose version is not lower than what was to be written: nearly always the same record, or a newer one, from an earlier try. But an
-//! edit by hand raises the version too, and so does mending; there the epoch in the document tells who is newer.
+//! edit by hand raises the version too, and so does mending; there the epoch in the document tells who is newer, and a version that the document does not
+//! account for (its epoch, and what `raised` adds) that somebody else has written it.
 use bytes::Bytes;
 use elasticsearch::http::Method;
 use serde::Deserialize;
@@ -33,6 +34,8 @@ pub(super) struct Got {
     pub index: String,
     #[serde(rename = "_id")]
     pub id: String,
+    #[serde(rename = "_version", default)]
+    pub version: u64,
     #[serde(rename = "_seq_no", default)]
     pub sequence: u64,
     #[serde(rename = "_primary_term", default)]
@@ -74,22 +77,28 @@ pub(super) async fn settle(
         // What is in a data stream was created once, and holds.
         let mut conflicts = std::mem::take(&mut told.conflicts);
         conflicts.retain(|at| batch.records[*at].ty != RecordType::Event);
+        conflicts.sort_unstable();
+        conflicts.dedup();
         if conflicts.is_empty() {
             return Ok(());
         }
         let wanted: Vec<(String, String)> =
             conflicts.iter().map(|at| &batch.records[*at]).map(|record| (config.alias(record.ty), document::id(record))).collect();
         let listed: Vec<(&str, &str)> = wanted.iter().map(|(alias, id)| (alias.as_str(), id.as_str())).collect();
-        let mut items = Vec::new();
-        for ((at, got), (alias, id)) in conflicts.into_iter().zip(get(client, &listed, "epoch,deleted").await?).zip(&listed) {
+        let (mut items, mut created) = (Vec::new(), Vec::new());
+        for ((at, got), (alias, id)) in conflicts.into_iter().zip(get(client, &listed, "epoch,deleted,raised").await?).zip(&listed) {
             let record = &batch.records[at];
             let action = match got.found {
                 true if holds(&got, record, trust) => continue,
                 true => Action::Replace { index: &got.index, id, if_seq_no: got.sequence, if_primary_term: got.term },
-                // Deleted by hand a moment ago: its version is still remembered.
-                false => Action::Create { index: alias, id, require_alias: true },
+                // Deleted by hand a moment ago: its version is still remembered, and goes on. What it comes to is seen at the next look.
+                false => {
+                    created.push(at);
+                    Action::Create { index: alias, id, require_alias: true }
+                }
             };
-            match action.lines(Some(record)) {
+            // Replacing counts one up.
+            match action.lines(Some(record), got.found.then_some(got.version + 1)) {
                 Ok(lines) => items.push(Item { at, lines }),
                 Err(error) => told.refused.push(Refused { at, reason: "invalid-document", message: error.to_string() }),
             }
@@ -98,13 +107,16 @@ pub(super) async fn settle(
             return Ok(());
         }
         bulk::send(client, config, items, told).await?;
+        told.conflicts.extend(created);
     }
     Err(SinkError::retriable("write documents", "somebody else keeps changing them"))
 }
 
-/// Whether the document holds the record, or a newer one.
+/// Whether the document holds the record and says of its version what is so, or holds a newer one.
 fn holds(got: &Got, record: &SinkRecord, trust: Trust) -> bool {
     let Some(epoch) = got.source.get("epoch").and_then(Value::as_u64) else { return false };
+    let raised = got.source.get("raised").and_then(Value::as_i64).unwrap_or_default();
     let marked = got.source.get("deleted").and_then(Value::as_bool);
-    epoch > record.epoch || (epoch == record.epoch && (trust == Trust::Epoch || marked == Some(record.op == Op::Delete)))
+    let same = epoch == record.epoch && got.version == epoch.wrapping_add_signed(raised);
+    epoch > record.epoch || (same && (trust == Trust::Epoch || marked == Some(record.op == Op::Delete)))
 }

@@ -29,8 +29,8 @@ pub(super) fn content(record: &OutputRecord) -> Result<Vec<u8>, serde_json::Erro
     }
 }
 
-/// The whole document: value, epoch, origin, and whether it is a deletion's mark.
-pub(super) fn document(record: &SinkRecord) -> Result<Vec<u8>, serde_json::Error> {
+/// The whole document: value, epoch, origin, digest, and whether it is a deletion's mark. `version`: what it will have in the index, if that is not its epoch.
+pub(super) fn document(record: &SinkRecord, version: Option<u64>) -> Result<Vec<u8>, serde_json::Error> {
     let mut json = match &record.op {
         Op::Upsert(value) => content(value)?,
         Op::Delete => serde_json::to_vec(&Gone { tenant: &record.tenant, id: &record.id })?,
@@ -39,6 +39,16 @@ pub(super) fn document(record: &SinkRecord) -> Result<Vec<u8>, serde_json::Error
     json.pop();
     json.extend_from_slice(format!(",\"epoch\":{},\"origin\":", record.epoch).as_bytes());
     serde_json::to_writer(&mut json, &record.origin)?;
+    // In halves: sums are doubles, which are exact up to 2^53.
+    let digest = record.digest();
+    json.extend_from_slice(
+        format!(",\"digest\":{{\"slot\":{},\"high\":{},\"low\":{}}}", digest.slot(), digest.bits >> 32, digest.bits as u32).as_bytes(),
+    );
+    // What is created has version 1, and nothing but events is.
+    let own = if record.ty == sightline_schemas::avro::RecordType::Event { 1 } else { record.epoch };
+    if let Some(raised) = version.map(|version| version.wrapping_sub(own).cast_signed()) {
+        json.extend_from_slice(format!(",\"raised\":{raised}").as_bytes());
+    }
     // A data stream holds what happened; nothing is ever deleted from it by key.
     if record.ty != sightline_schemas::avro::RecordType::Event {
         json.extend_from_slice(if matches!(record.op, Op::Delete) { b",\"deleted\":true" } else { b",\"deleted\":false" });

@@ -26,6 +26,8 @@ pub(super) async fn ensure(client: &Client, config: &ElasticsearchConfig) -> Res
         if client.ask::<Value>(WHAT, Method::Get, &format!("/_alias/{alias}"), None).await?.is_none() {
             let body = index(config, *ty, &alias, shown());
             create(client, &format!("/{alias}-{FIRST}"), &body).await?;
+        } else {
+            widen(client, &alias).await?;
         }
     }
     let offsets = json!({ "settings": settings(config), "mappings": { "dynamic": "strict", "properties": {
@@ -45,7 +47,8 @@ pub(super) async fn ensure(client: &Client, config: &ElasticsearchConfig) -> Res
         },
     });
     match client.send(WHAT, Method::Put, &format!("/_index_template/{events}"), Some(bytes(&template))).await? {
-        Ok(_) => Ok(()),
+        // The template is for new backing indices; those that are there already have to learn it too.
+        Ok(_) => widen(client, &events).await,
         Err(refusal) => Err(refusal.fatal(WHAT)),
     }
 }
@@ -74,6 +77,21 @@ fn index(config: &ElasticsearchConfig, ty: RecordType, alias: &str, shown: Value
         "mappings": { "dynamic": "strict", "properties": properties(ty) },
         "aliases": { alias: shown },
     })
+}
+
+/// Adds the fields that came after the first version, where they are missing.
+async fn widen(client: &Client, target: &str) -> Result<(), SinkError> {
+    let body = json!({ "properties": later() });
+    match client.send(WHAT, Method::Put, &format!("/{target}/_mapping"), Some(bytes(&body))).await? {
+        Ok(_) | Err(Refusal { status: 404, .. }) => Ok(()),
+        Err(refusal) => Err(refusal.fatal(WHAT)),
+    }
+}
+
+/// Fields that came after the first version. They are added up, and not searched for.
+fn later() -> Value {
+    let number = json!({ "type": "long", "index": false });
+    json!({ "digest": { "properties": { "slot": { "type": "short" }, "high": number, "low": number } }, "raised": number })
 }
 
 async fn create(client: &Client, path: &str, body: &Value) -> Result<(), SinkError> {
@@ -133,6 +151,9 @@ fn properties(ty: RecordType) -> Value {
         properties.insert("id".into(), keyword());
         properties.insert("epoch".into(), json!({ "type": "long" }));
         properties.insert("origin".into(), keyword());
+        if let Value::Object(later) = later() {
+            properties.extend(later);
+        }
         if ty != RecordType::Event {
             properties.insert("deleted".into(), json!({ "type": "boolean" }));
         }

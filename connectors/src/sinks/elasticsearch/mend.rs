@@ -26,15 +26,15 @@ pub(super) async fn take_out(client: &Client, config: &ElasticsearchConfig, wron
     }
     let (mut items, mut left) = (Vec::new(), 0);
     for (at, (got, Wrong { ty, stored })) in conflict::get(client, &places, "").await?.into_iter().zip(wrong).enumerate() {
-        let (sequence, term) = (got.sequence, got.term);
+        let (version, sequence, term) = (got.version + 1, got.sequence, got.term);
         let (index, id) = (got.index.as_str(), got.id.as_str());
         if !got.found || scan::stored(index, id, got.source) != *stored {
             left += 1;
             continue;
         }
         let lines = match records.get(&(*ty, stored.key.clone())).filter(|record| document::id(record) == id) {
-            Some(record) => Action::Replace { index, id, if_seq_no: sequence, if_primary_term: term }.lines(Some(record)),
-            None => Action::Delete { index, id, if_seq_no: sequence, if_primary_term: term }.lines(None),
+            Some(record) => Action::Replace { index, id, if_seq_no: sequence, if_primary_term: term }.lines(Some(record), Some(version)),
+            None => Action::Delete { index, id, if_seq_no: sequence, if_primary_term: term }.lines(None, None),
         };
         // What cannot be made into a document is refused when the batch is written.
         items.extend(lines.ok().map(|lines| Item { at, lines }));

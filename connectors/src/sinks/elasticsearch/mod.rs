@@ -13,6 +13,9 @@ mod lease;
 mod mend;
 mod rebuild;
 mod scan;
+mod sums;
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use sightline_failpoints::Point;
@@ -24,6 +27,7 @@ pub use config::{ElasticsearchConfig, Refresh};
 
 use crate::batch::Batch;
 use crate::canonical;
+use crate::digest::{Slot, Sums};
 use crate::sink::{Mended, Rebuild, SinkConnector, SinkError, Stored, Wrong, fail};
 use client::Client;
 use lease::Lease;
@@ -90,7 +94,22 @@ impl SinkConnector for ElasticsearchSink {
 
     async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
         let client = self.client()?;
-        scan::scan(&client, &self.config, ty, visit).await
+        scan::scan(&client, &self.config, ty, None, visit).await
+    }
+
+    async fn scan_slots(
+        &mut self,
+        ty: RecordType,
+        slots: &BTreeSet<Slot>,
+        visit: &mut (dyn FnMut(Stored) + Send),
+    ) -> Result<(), SinkError> {
+        let client = self.client()?;
+        scan::scan(&client, &self.config, ty, Some(slots), visit).await
+    }
+
+    async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        let client = self.client()?;
+        sums::sums(&client, &self.config, ty).await
     }
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {

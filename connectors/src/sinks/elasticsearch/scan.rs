@@ -1,4 +1,6 @@
 //! Reads an index back, page by page, as it was at one point in time.
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use elasticsearch::http::Method;
 use serde::Deserialize;
@@ -8,6 +10,7 @@ use sightline_schemas::avro::RecordType;
 use super::client::Client;
 use super::config::ElasticsearchConfig;
 use crate::canonical;
+use crate::digest::Slot;
 use crate::sink::{SinkError, Stored};
 
 const WHAT: &str = "read an index";
@@ -40,10 +43,12 @@ struct Hit {
     sort: Vec<Value>,
 }
 
+/// Reads documents: all of the index, or those whose digest is in `slots` and those that have none.
 pub(super) async fn scan(
     client: &Client,
     config: &ElasticsearchConfig,
     ty: RecordType,
+    slots: Option<&BTreeSet<Slot>>,
     visit: &mut (dyn FnMut(Stored) + Send),
 ) -> Result<(), SinkError> {
     let target = config.alias(ty);
@@ -59,9 +64,7 @@ pub(super) async fn scan(
         let mut body = json!({
             "size": PAGE, "track_total_hits": false, "sort": [{ "_shard_doc": "asc" }], "pit": { "id": id, "keep_alive": "5m" },
         });
-        if ty != RecordType::Event {
-            body["query"] = json!({ "term": { "deleted": false } });
-        }
+        body["query"] = wanted(ty, slots);
         if let Some(after) = after.take() {
             body["search_after"] = Value::Array(after);
         }
@@ -83,10 +86,23 @@ pub(super) async fn scan(
 
 /// A document, wherever somebody may have put it: an alias or a data stream may lead to several indices, and an `_id` may be anything.
 pub(super) fn stored(index: &str, id: &str, mut source: Map<String, Value>) -> Stored {
-    for beside in ["epoch", "origin", "deleted"] {
+    for beside in ["epoch", "origin", "digest", "raised", "deleted"] {
         source.remove(beside);
     }
     let text = |name| source.get(name).and_then(Value::as_str).unwrap_or_default();
     let key = format!("{}:{}", text("tenant"), text("id"));
     Stored { key, digest: canonical::digest(&Value::Object(source)), place: format!("{index}/{id}") }
+}
+
+/// The documents of a type that are held, in all slots or some.
+pub(super) fn wanted(ty: RecordType, slots: Option<&BTreeSet<Slot>>) -> Value {
+    let mut filter = Vec::new();
+    if ty != RecordType::Event {
+        filter.push(json!({ "term": { "deleted": false } }));
+    }
+    if let Some(slots) = slots {
+        let without = json!({ "bool": { "must_not": { "exists": { "field": "digest.slot" } } } });
+        filter.push(json!({ "bool": { "should": [{ "terms": { "digest.slot": slots } }, without] } }));
+    }
+    json!({ "bool": { "filter": filter } })
 }

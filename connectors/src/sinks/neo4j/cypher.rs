@@ -45,7 +45,7 @@ pub(super) const LINKS: &str = "UNWIND $rows AS row
     MERGE (a:IntelEntity {key: row.a}) ON CREATE SET a.tenant = row.tenant, a.id = row.a_id, a.stub = true
     MERGE (b:Observable {key: row.b}) ON CREATE SET b.tenant = row.tenant, b.id = row.b_id, b.stub = true
     MERGE (a)-[r:HAS_OBSERVABLE {role: row.role}]->(b)
-    WITH r, row WHERE r.epoch IS NULL OR r.epoch <= row.epoch SET r.epoch = row.epoch, r.origin = row.origin";
+    WITH r, row WHERE r.epoch IS NULL OR r.epoch <= row.epoch SET r.epoch = row.epoch, r.origin = row.origin, r.digest = row.digest";
 
 /// Deleted links, and the stubs that nothing needs any more.
 pub(super) const UNLINK: &str = "UNWIND $rows AS row
@@ -98,6 +98,14 @@ pub(super) fn stub_nodes(label: &str) -> String {
 /// An index for finding edges of one type by key.
 pub(super) fn edge_index(ty: &str) -> String {
     format!("CREATE INDEX `edge_key_{ty}` IF NOT EXISTS FOR ()-[r:`{ty}`]-() ON (r.key)")
+}
+
+/// What the digests of records add up to by slot, in halves: a sum must not leave 64 bits.
+pub(super) fn sums(pattern: &str, held: &str) -> String {
+    format!(
+        "MATCH {pattern} WHERE {held} RETURN x.digest % 256 AS slot, count(*) AS count,
+         sum(x.digest / 4294967296) AS high, sum(x.digest % 4294967296) AS low, sum(x.epoch) AS epochs"
+    )
 }
 
 /// Positions.

@@ -1,7 +1,7 @@
 //! Mends nodes and edges beside the running connector, in one transaction that holds the lease as a batch does: so the two take turns.
 //!
-//! The connector writes between two of these transactions, so nothing can be remembered of the edges: they are looked up by key, in every type that has an index for
-//! it, and a record that is older than an edge of its key is left out.
+//! The connector writes between two of these transactions, so nothing can be remembered of the edges: they are looked up by key, in every
+//! type that has an index for it, and a record that is older than an edge of its key is left out.
 use std::collections::HashMap;
 
 use neo4rs::{BoltType, Graph, Txn, query};

@@ -12,6 +12,7 @@ mod rows;
 mod scan;
 mod schema;
 mod session;
+mod sums;
 mod write;
 
 use std::future::Future;
@@ -26,6 +27,7 @@ use sightline_schemas::avro::{OutputRecord, RecordType};
 pub use config::Neo4jConfig;
 
 use crate::batch::Batch;
+use crate::digest::Sums;
 use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 use known::KnownEdges;
 
@@ -120,6 +122,12 @@ impl SinkConnector for Neo4jSink {
         let graph = self.graph().await?;
         let scanned = scan::scan(&graph, ty, visit).await;
         self.keep_if(scanned)
+    }
+
+    async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        let graph = self.graph().await?;
+        let sums = sums::sums(&graph, ty).await;
+        self.keep_if(sums)
     }
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {

@@ -32,9 +32,9 @@ impl Properties {
         self.with(name, BoltType::List(list))
     }
 
-    /// Epoch and origin.
+    /// Epoch, origin and digest.
     pub(super) fn with_headers(self, record: &SinkRecord) -> Self {
-        self.with("epoch", epoch(record)).with("origin", record.origin.as_str())
+        self.with("epoch", epoch(record)).with("origin", record.origin.as_str()).with("digest", record.digest().signed())
     }
 
     pub(super) fn build(self) -> BoltType {

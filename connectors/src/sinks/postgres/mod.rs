@@ -9,6 +9,7 @@ mod partitions;
 mod scan;
 mod schema;
 mod session;
+mod sums;
 mod write;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use tokio_postgres::error::SqlState;
 pub use config::{PostgresConfig, Tls};
 
 use crate::batch::Batch;
+use crate::digest::{Slot, Sums};
 use crate::relational;
 use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 use session::Session;
@@ -112,7 +114,22 @@ impl SinkConnector for PostgresSink {
 
     async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
         let schema = self.config.schema.clone();
-        scan::scan(&self.session().await?.client, &schema, ty, visit).await
+        scan::scan(&self.session().await?.client, &schema, ty, None, visit).await
+    }
+
+    async fn scan_slots(
+        &mut self,
+        ty: RecordType,
+        slots: &BTreeSet<Slot>,
+        visit: &mut (dyn FnMut(Stored) + Send),
+    ) -> Result<(), SinkError> {
+        let schema = self.config.schema.clone();
+        scan::scan(&self.session().await?.client, &schema, ty, Some(slots), visit).await
+    }
+
+    async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        let schema = self.config.schema.clone();
+        sums::sums(&mut self.session().await?.client, &schema, ty).await
     }
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {

@@ -1,5 +1,6 @@
 //! Reads a table back.
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::pin::pin;
 
@@ -10,13 +11,25 @@ use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::{failed, schema};
+use crate::digest::Slot;
 use crate::relational::{Cell, Column, ColumnType, Table, digest, key_text, place, table};
 use crate::sink::{SinkError, Stored};
 
-pub(super) async fn scan(client: &Client, schema: &str, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+/// Reads rows: all of the table, or those whose digest is in `slots` and those that have none.
+pub(super) async fn scan(
+    client: &Client,
+    schema: &str,
+    ty: RecordType,
+    slots: Option<&BTreeSet<Slot>>,
+    visit: &mut (dyn FnMut(Stored) + Send),
+) -> Result<(), SinkError> {
     let failed = failed("read a table");
     let table = table(ty);
-    let sql = format!("SELECT {} FROM {schema}.{} AS held", columns(table), table.name);
+    let mut sql = format!("SELECT {} FROM {schema}.{} AS held", columns(table), table.name);
+    if let Some(slots) = slots {
+        let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+        sql.push_str(&format!(" WHERE held.digest IS NULL OR held.digest & 255 IN ({})", slots.join(", ")));
+    }
     let rows = match client.query_raw(&sql, std::iter::empty::<i32>()).await {
         Ok(rows) => rows,
         Err(error) if schema::nothing_there(&error) => return Ok(()),

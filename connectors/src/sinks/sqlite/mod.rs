@@ -5,7 +5,10 @@ mod config;
 mod mend;
 mod scan;
 mod schema;
+mod sums;
 mod write;
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
@@ -16,6 +19,7 @@ use sightline_schemas::avro::{OutputRecord, RecordType};
 pub use config::SqliteConfig;
 
 use crate::batch::Batch;
+use crate::digest::{Slot, Sums};
 use crate::relational;
 use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
 
@@ -68,7 +72,20 @@ impl SinkConnector for SqliteSink {
     }
 
     async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
-        scan::scan(self.connection()?, ty, visit)
+        scan::scan(self.connection()?, ty, None, visit)
+    }
+
+    async fn scan_slots(
+        &mut self,
+        ty: RecordType,
+        slots: &BTreeSet<Slot>,
+        visit: &mut (dyn FnMut(Stored) + Send),
+    ) -> Result<(), SinkError> {
+        scan::scan(self.connection()?, ty, Some(slots), visit)
+    }
+
+    async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        sums::sums(self.connection()?, ty)
     }
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {

@@ -1,5 +1,6 @@
 //! Reads a table back.
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -7,10 +8,17 @@ use sightline_schemas::Micros;
 use sightline_schemas::avro::RecordType;
 
 use super::failed;
+use crate::digest::Slot;
 use crate::relational::{Cell, ColumnType, Table, digest, key_text, place, table};
 use crate::sink::{SinkError, Stored};
 
-pub(super) fn scan(connection: &Connection, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+/// Reads rows: all of the table, or those whose digest is in `slots` and those that have none.
+pub(super) fn scan(
+    connection: &Connection,
+    ty: RecordType,
+    slots: Option<&BTreeSet<Slot>>,
+    visit: &mut (dyn FnMut(Stored) + Send),
+) -> Result<(), SinkError> {
     let failed = failed("read a table");
     let table = table(ty);
     let there = connection
@@ -20,7 +28,11 @@ pub(super) fn scan(connection: &Connection, ty: RecordType, visit: &mut (dyn FnM
     if there.is_none() {
         return Ok(());
     }
-    let sql = format!("SELECT {} FROM {}", Table::names(table.content_columns()), table.name);
+    let mut sql = format!("SELECT {} FROM {}", Table::names(table.content_columns()), table.name);
+    if let Some(slots) = slots {
+        let slots: Vec<String> = slots.iter().map(ToString::to_string).collect();
+        sql.push_str(&format!(" WHERE digest IS NULL OR digest & 255 IN ({})", slots.join(", ")));
+    }
     let mut statement = connection.prepare(&sql).map_err(&failed)?;
     let mut rows = statement.query([]).map_err(&failed)?;
     while let Some(row) = rows.next().map_err(&failed)? {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use sightline_log::{Offset, TopicPartition};
 
 use super::{SqliteConfig, failed};
-use crate::relational::{ColumnType, TABLES, Table};
+use crate::relational::{ColumnType, SEAL, TABLES, Table};
 use crate::sink::SinkError;
 
 /// A lock of another process is waited for so long before the runtime backs off.
@@ -47,7 +47,20 @@ pub(super) fn migrate(connection: &Connection) -> Result<(), SinkError> {
          CREATE TABLE IF NOT EXISTS sink_lease (connector TEXT PRIMARY KEY, generation INTEGER NOT NULL) STRICT;
          COMMIT;",
     );
-    connection.execute_batch(&sql).map_err(failed("create the tables"))
+    let failed = failed("create the tables");
+    connection.execute_batch(&sql).map_err(&failed)?;
+    for table in TABLES {
+        for column in ["digest", SEAL] {
+            let there = connection
+                .query_row("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2", [table.name, column], |_| Ok(()))
+                .optional()
+                .map_err(&failed)?;
+            if there.is_none() {
+                connection.execute_batch(&format!("ALTER TABLE {} ADD COLUMN {column} INTEGER", table.name)).map_err(&failed)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn create(table: &Table) -> String {
@@ -63,7 +76,7 @@ fn create(table: &Table) -> String {
         })
         .collect();
     let key = Table::names(table.key_columns());
-    format!("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({key})) STRICT;\n", table.name, columns.join(", "))
+    format!("CREATE TABLE IF NOT EXISTS {} ({}, {SEAL} INTEGER, PRIMARY KEY ({key})) STRICT;\n", table.name, columns.join(", "))
 }
 
 /// Raises the connector's generation; older holders are fenced from here on.

@@ -4,9 +4,10 @@ use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBeh
 use sightline_failpoints::{self as failpoints, Control, Point};
 
 use super::failed;
+use super::sums::seal;
 use crate::batch::{Batch, Op};
 use crate::canonical::instant;
-use crate::relational::{Cell, TABLES, Table, deleted_key, row};
+use crate::relational::{Cell, SEAL, TABLES, Table, deleted_key, row};
 use crate::sink::{Refused, SinkError, fail};
 
 pub(super) fn put(connection: &mut Connection, connector: &str, generation: i64, batch: &Batch) -> Result<(), SinkError> {
@@ -68,7 +69,10 @@ pub(super) fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch)
     let mut delete = transaction.prepare_cached(&delete(table)).map_err(failed("prepare a statement"))?;
     for (at, record) in records {
         let written = match &record.op {
-            Op::Upsert(value) => upsert.execute(rusqlite::params_from_iter(row(record, value).iter().map(Bound))),
+            Op::Upsert(value) => {
+                let cells = row(record, value);
+                bound(&cells).and_then(|cells| upsert.execute(rusqlite::params_from_iter(cells)))
+            }
             Op::Delete => {
                 let mut key = deleted_key(record)
                     .map_err(|error| SinkError::Refused(vec![Refused { at, reason: "invalid-key", message: error.to_string() }]))?;
@@ -86,10 +90,12 @@ pub(super) fn write(transaction: &Transaction<'_>, table: &Table, batch: &Batch)
 }
 
 fn upsert(table: &Table) -> String {
-    let places: Vec<String> = (1..=table.columns.len()).map(|n| format!("?{n}")).collect();
-    let set: Vec<String> = table.other_columns().iter().map(|c| format!("{0} = excluded.{0}", c.name)).collect();
+    let places: Vec<String> = (1..=table.columns.len() + 1).map(|n| format!("?{n}")).collect();
+    let others = table.other_columns().iter().map(|c| c.name).chain([SEAL]);
+    let set: Vec<String> = others.map(|name| format!("{name} = excluded.{name}")).collect();
     format!(
-        "INSERT INTO {name} ({columns}) VALUES ({places}) ON CONFLICT ({key}) DO UPDATE SET {set} WHERE {name}.epoch <= excluded.epoch",
+        "INSERT INTO {name} ({columns}, {SEAL}) VALUES ({places}) ON CONFLICT ({key}) DO UPDATE SET {set} \
+         WHERE {name}.epoch <= excluded.epoch",
         name = table.name,
         columns = Table::names(table.columns),
         places = places.join(", "),
@@ -103,19 +109,40 @@ fn delete(table: &Table) -> String {
     format!("DELETE FROM {} WHERE {} AND epoch <= ?{}", table.name, key.join(" AND "), table.key + 1)
 }
 
+/// A row's cells as the table takes them, and their seal.
+fn bound<'a>(cells: &'a [Cell<'_>]) -> rusqlite::Result<Vec<ToSqlOutput<'a>>> {
+    let mut bound = cells.iter().map(sql).collect::<rusqlite::Result<Vec<_>>>()?;
+    let seal = seal(bound.iter().map(value));
+    bound.push(ToSqlOutput::Owned(Value::Integer(seal)));
+    Ok(bound)
+}
+
+fn value<'a>(output: &'a ToSqlOutput<'_>) -> ValueRef<'a> {
+    match output {
+        ToSqlOutput::Borrowed(value) => *value,
+        ToSqlOutput::Owned(value) => value.into(),
+        // No cell becomes anything else.
+        _ => ValueRef::Null,
+    }
+}
+
 struct Bound<'a>(&'a Cell<'a>);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self.0 {
-            Cell::Null => ToSqlOutput::Owned(Value::Null),
-            Cell::Text(text) | Cell::Json(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Cell::TextList(list) => ToSqlOutput::Owned(Value::Text(
-                serde_json::to_string(list).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
-            )),
-            Cell::Int(number) => ToSqlOutput::Owned(Value::Integer(*number)),
-            Cell::Bool(truth) => ToSqlOutput::Owned(Value::Integer(i64::from(*truth))),
-            Cell::Time(micros) => ToSqlOutput::Owned(Value::Text(instant(*micros))),
-        })
+        sql(self.0)
     }
+}
+
+fn sql<'a>(cell: &'a Cell<'_>) -> rusqlite::Result<ToSqlOutput<'a>> {
+    Ok(match cell {
+        Cell::Null => ToSqlOutput::Owned(Value::Null),
+        Cell::Text(text) | Cell::Json(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+        Cell::TextList(list) => ToSqlOutput::Owned(Value::Text(
+            serde_json::to_string(list).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
+        )),
+        Cell::Int(number) => ToSqlOutput::Owned(Value::Integer(*number)),
+        Cell::Bool(truth) => ToSqlOutput::Owned(Value::Integer(i64::from(*truth))),
+        Cell::Time(micros) => ToSqlOutput::Owned(Value::Text(instant(*micros))),
+    })
 }
