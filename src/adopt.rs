@@ -39,18 +39,27 @@ pub fn packages(servers: &Servers, changes: &[(Output, String, Change)]) -> Resu
         .collect();
 
     let mut decoder = Decoder::new(std::sync::Arc::clone(&servers.registry));
-    let mut documents: BTreeMap<Feed, BTreeMap<String, String>> = BTreeMap::new();
-    let mut supporters: HashMap<String, Vec<String>> = HashMap::new();
-    for (key, record) in dump::view(servers, RecordType::Entity)? {
-        let OutputRecord::Entity(entity) = record else { continue };
-        if let Some(feeds) = wanted.get(key.as_str()) {
-            let feeds = if feeds.is_empty() { entity.sources.iter().cloned().collect() } else { feeds.clone() };
-            for feed in feeds {
-                documents.entry((entity.tenant.clone(), feed)).or_default().insert(entity.id.clone(), entity.doc.clone());
-            }
-        }
+    let (mut held, mut supporters) = (BTreeMap::new(), HashMap::new());
+    dump::each(&*servers.log, &servers.topics.entities(), |record| {
+        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+        let Some(OutputRecord::Entity(entity)) = record.value.map(|value| decoder.decode(RecordType::Entity, &value)).transpose()? else {
+            held.remove(&key);
+            supporters.remove(&key);
+            return Ok(());
+        };
         if !relations.is_empty() {
-            supporters.insert(key, entity.sources);
+            supporters.insert(key.clone(), entity.sources.clone());
+        }
+        if wanted.contains_key(key.as_str()) {
+            held.insert(key, entity);
+        }
+        Ok(())
+    })?;
+    let mut documents: BTreeMap<Feed, BTreeMap<String, String>> = BTreeMap::new();
+    for (key, entity) in held {
+        let feeds = wanted.get(key.as_str()).filter(|feeds| !feeds.is_empty()).cloned();
+        for feed in feeds.unwrap_or_else(|| entity.sources.iter().cloned().collect()) {
+            documents.entry((entity.tenant.clone(), feed)).or_default().insert(entity.id.clone(), entity.doc.clone());
         }
     }
     if !relations.is_empty() {
