@@ -127,7 +127,7 @@ impl Cell {
         if let Some(sink) = sink {
             command.args(["--sink", sink]);
         }
-        command.args(["--patience", "120"]).args(more).output().unwrap()
+        command.args(["--patience", "120"]).args(more).stderr(Stdio::inherit()).output().unwrap()
     }
 
     /// What a program of the oracle prints about a store of this cell.

@@ -55,7 +55,15 @@ pub async fn verify(outputs: &Outputs<'_>, view: &View, sink: &mut dyn SinkConne
 async fn wait_for(sink: &mut dyn SinkConnector, ends: &BTreeMap<TopicPartition, Offset>, patience: Duration) -> Result<(), VerifyError> {
     let deadline = Instant::now() + patience;
     loop {
-        let positions: HashMap<_, _> = sink.positions().await?.into_iter().collect();
+        let positions: HashMap<_, _> = match sink.positions().await {
+            Ok(positions) => positions.into_iter().collect(),
+            // An index that is just being made, say.
+            Err(error) if error.is_retriable() && Instant::now() < deadline => {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         let at = |partition| positions.get(partition).copied().unwrap_or_default();
         let Some((partition, end)) = ends.iter().find(|(partition, end)| at(partition) < **end) else { return Ok(()) };
         if Instant::now() >= deadline {
