@@ -101,7 +101,7 @@ impl TransactionalWriter for KafkaTransactions {
     }
 
     fn send(&mut self, record: NewRecord) -> Result<(), LogError> {
-        let sent = enqueue(&self.cluster, &self.producer, &record).map_err(|failure| match self.producer.client().fatal_error() {
+        let (sent, _) = enqueue(&self.cluster, &self.producer, &record).map_err(|failure| match self.producer.client().fatal_error() {
             Some((code, _)) if is_fencing(code) => LogError::Fenced { id: self.id.clone() },
             _ => failure,
         })?;

@@ -1,4 +1,5 @@
 //! Writes acknowledged records.
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,11 +13,11 @@ use super::failure::{failed, of_record};
 use super::flush::{flush, step};
 use crate::error::LogError;
 use crate::partitioner::partition_of;
-use crate::record::NewRecord;
+use crate::record::{NewRecord, TopicPartition};
 use crate::traits::LogWriter;
 
-/// Hands a record to librdkafka; waits while its queue is full. Returns the record's size.
-pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, record: &NewRecord) -> Result<usize, LogError> {
+/// Hands a record to librdkafka; waits while its queue is full. Returns the record's size, and its partition.
+pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, record: &NewRecord) -> Result<(usize, i32), LogError> {
     let count = cluster.partitions(&record.topic)?;
     let partition = record.partition.unwrap_or_else(|| record.key.as_ref().map_or(0, |key| partition_of(key, count)));
     if !(0..count).contains(&partition) {
@@ -36,7 +37,7 @@ pub(super) fn enqueue(cluster: &Cluster, producer: &BaseProducer<Deliveries>, re
     }
     loop {
         match producer.send(sending) {
-            Ok(()) => return Ok(bytes),
+            Ok(()) => return Ok((bytes, partition)),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                 sending = back;
                 step(producer);
@@ -51,19 +52,29 @@ pub(super) struct KafkaWriter {
     producer: BaseProducer<Deliveries>,
     /// Sent since the last flush.
     bytes: usize,
+    /// Partitions of which the broker has acknowledged a record.
+    known: HashSet<TopicPartition>,
 }
 
 impl KafkaWriter {
     pub(super) fn new(cluster: Arc<Cluster>) -> Result<Self, LogError> {
         let producer = cluster.options.producer()?.create_with_context(Deliveries::default());
-        Ok(Self { producer: producer.map_err(|error| failed("set up the Kafka client", &error))?, cluster, bytes: 0 })
+        Ok(Self {
+            producer: producer.map_err(|error| failed("set up the Kafka client", &error))?,
+            cluster,
+            bytes: 0,
+            known: HashSet::new(),
+        })
     }
 }
 
 impl LogWriter for KafkaWriter {
     fn send(&mut self, record: NewRecord) -> Result<(), LogError> {
-        self.bytes += enqueue(&self.cluster, &self.producer, &record)?;
-        Ok(())
+        let (bytes, partition) = enqueue(&self.cluster, &self.producer, &record)?;
+        self.bytes += bytes;
+        // The first record goes alone. A broker that knows nothing of a producer takes any number for its first: when the first request fails (a topic made a
+        // moment ago) and the one behind it does not, the first is refused as an old one ever after, and librdkafka takes it for delivered.
+        if self.known.insert(TopicPartition::new(record.topic, partition)) { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), LogError> {
