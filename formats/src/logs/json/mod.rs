@@ -1,0 +1,6 @@
+//! JSON in any arrangement.
+mod document;
+mod scan;
+mod sequence;
+
+pub(super) use document::JsonReader;
