@@ -7,19 +7,23 @@
 //! | [`pattern`] | STIX patterns, by the grammar |
 //! | [`list`] | lists of indicators, one a line, and CSV |
 //! | [`text_iocs`] | observables written in prose, defanged or not |
-//! | [`event`] | events: NDJSON, flattened |
+//! | [`logs`] | logs of any format, to the fields of their events |
+//! | [`sources`] | whose an event is, and what its fields are called in ECS |
+//! | [`event`] | what is known of an event by its fields |
 //!
 //! Whatever comes in, nothing panics: what cannot be read is a [`Poison`] with its position and a stable reason.
 pub mod event;
 pub mod intel;
 mod limits;
 pub mod list;
+pub mod logs;
 pub mod pattern;
 mod poison;
+pub mod sources;
 pub mod stix;
 pub mod text_iocs;
 
-pub use event::{EventItem, FlatEvent, FoundObservable, parse_events};
+pub use event::{FlatEvent, FoundObservable};
 pub use intel::{Held, IntelFormat, IntelItem, IntelObject, PackageDigest, Reference, Relationship, Tlp, parse_intel};
 pub use limits::Limits;
 pub use poison::Poison;

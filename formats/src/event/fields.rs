@@ -234,6 +234,53 @@ impl Fields {
         Some(self.value(self.entries[at].value))
     }
 
+    /// The place of a name among the first `settled` fields.
+    pub(crate) fn position(&self, name: &str, settled: usize) -> Option<usize> {
+        self.entries[..settled.min(self.entries.len())].binary_search_by(|entry| self.text[entry.name.range()].cmp(name)).ok()
+    }
+
+    /// The value at a place.
+    pub(crate) fn value_at(&self, at: usize) -> FieldValue<'_> {
+        self.value(self.entries[at].value)
+    }
+
+    /// Adds another name for the value at a place.
+    ///
+    /// # Errors
+    /// As [`Fields::put`].
+    pub(crate) fn alias(&mut self, name: &str, at: usize) -> Result<(), Refused> {
+        self.add(name, self.entries[at].value)
+    }
+
+    /// Adds a name for a part of the text at a place; nothing if it is no text, or has no such part.
+    ///
+    /// # Errors
+    /// As [`Fields::put`].
+    pub(crate) fn alias_part(&mut self, name: &str, at: usize, part: impl FnOnce(&str) -> Option<&str>) -> Result<(), Refused> {
+        let Slot::One(Scalar::Text(span)) = self.entries[at].value else { return Ok(()) };
+        let text = &self.text[span.range()];
+        let Some(part) = part(text) else { return Ok(()) };
+        let start = span.start + (part.as_ptr() as usize - text.as_ptr() as usize) as u32;
+        self.add(name, Slot::One(Scalar::Text(Span { start, end: start + part.len() as u32 })))
+    }
+
+    /// Takes beginnings off names, where the name that is left is not taken. Settles the fields.
+    pub(crate) fn unfold(&mut self, beginnings: &[String]) {
+        let text = &self.text;
+        let mut short: Vec<(usize, u32)> = Vec::new();
+        for (at, entry) in self.entries.iter().enumerate() {
+            let name = &text[entry.name.range()];
+            let Some(left) = beginnings.iter().find_map(|beginning| name.strip_prefix(beginning.as_str())).filter(|left| !left.is_empty()) else { continue };
+            if self.entries.binary_search_by(|other| text[other.name.range()].cmp(left)).is_err() {
+                short.push((at, (name.len() - left.len()) as u32));
+            }
+        }
+        for (at, length) in short {
+            self.entries[at].name.start += length;
+        }
+        self.settle();
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, FieldValue<'_>)> {
         self.entries.iter().map(|entry| (&self.text[entry.name.range()], self.value(entry.value)))

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use sightline_schemas::{Observable, ObservableKind as Kind};
 
 use super::FoundObservable;
-use super::flatten::Flat;
+use super::fields::{FieldScalar, Fields};
 use crate::stix::observables::hash_kind as hash_by_name;
 use crate::text_iocs::hash_kind as hash_by_length;
 
@@ -16,15 +16,16 @@ const NAMED_HOSTS: &[&str] = &["question", "answer", "answers", "host", "server"
 /// Longer texts are payloads, not values.
 const LONGEST: usize = 2_048;
 
-pub(super) fn of(flat: &Flat<'_>) -> Vec<FoundObservable> {
-    let mut found = Vec::new();
-    for (field, value) in flat {
-        let Some(text) = value.as_str().map(str::trim).filter(|text| (3..=LONGEST).contains(&text.len())) else { continue };
-        find(field, text, &mut |observable| found.push(FoundObservable { observable, field: field.clone() }));
+pub(super) fn find_in(fields: &Fields, found: &mut Vec<FoundObservable>) {
+    for (field, value) in fields.iter() {
+        for scalar in value.scalars() {
+            let FieldScalar::Text(text) = scalar else { continue };
+            let text = text.trim();
+            if (3..=LONGEST).contains(&text.len()) {
+                find(field, text, &mut |observable| found.push(FoundObservable { observable, field: field.to_owned() }));
+            }
+        }
     }
-    found.sort_unstable();
-    found.dedup();
-    found
 }
 
 fn find(field: &str, text: &str, found: &mut dyn FnMut(Observable)) {

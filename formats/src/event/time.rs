@@ -1,8 +1,7 @@
 //! Event time: the first of the usual fields that holds an instant.
-use serde_json::Value;
 use sightline_schemas::Micros;
 
-use super::flatten::Flat;
+use super::fields::{FieldScalar, FieldValue, Fields};
 
 /// In the order of trust: when it happened, as its source says, before when somebody wrote it down.
 const FIELDS: &[&str] = &[
@@ -23,31 +22,39 @@ const FIELDS: &[&str] = &[
     "EventReceivedTime",
 ];
 
-pub(super) fn of(flat: &Flat<'_>) -> Option<Micros> {
-    FIELDS.iter().find_map(|field| flat.get(*field).and_then(|value| instant(value)))
+pub(super) fn of(fields: &Fields) -> Option<Micros> {
+    first(FIELDS.iter().copied(), fields)
 }
 
-fn instant(value: &Value) -> Option<Micros> {
-    match value {
-        Value::String(text) => Micros::parse(text).ok().or_else(|| {
+/// The first of these fields that holds an instant.
+pub(crate) fn first<'a>(mut names: impl Iterator<Item = &'a str>, fields: &Fields) -> Option<Micros> {
+    names.find_map(|field| match fields.get(field)? {
+        FieldValue::One(scalar) => instant(scalar),
+        _ => None,
+    })
+}
+
+fn instant(value: FieldScalar<'_>) -> Option<Micros> {
+    let number = match value {
+        FieldScalar::Text(text) => return Micros::parse(text).ok().or_else(|| {
             let (date, time) = text.split_once([' ', 'T'])?;
             let zoned = time.ends_with('Z') || time.contains('+');
             Micros::parse(&format!("{date}T{time}{}", if zoned { "" } else { "Z" })).ok()
         }),
-        // Seconds, milliseconds or microseconds since 1970, told apart by size: each is good from 2001 to 2286.
-        Value::Number(number) => {
-            let number = number.as_f64()?;
-            let micros = if (1e9..1e10).contains(&number) {
-                number * 1e6
-            } else if (1e12..1e13).contains(&number) {
-                number * 1e3
-            } else if (1e15..1e16).contains(&number) {
-                number
-            } else {
-                return None;
-            };
-            Some(Micros(micros as i64))
-        }
-        _ => None,
-    }
+        FieldScalar::Int(number) => number as f64,
+        FieldScalar::Uint(number) => number as f64,
+        FieldScalar::Float(number) => number,
+        FieldScalar::Bool(_) | FieldScalar::Null => return None,
+    };
+    // Seconds, milliseconds or microseconds since 1970, told apart by size: each is good from 2001 to 2286.
+    let micros = if (1e9..1e10).contains(&number) {
+        number * 1e6
+    } else if (1e12..1e13).contains(&number) {
+        number * 1e3
+    } else if (1e15..1e16).contains(&number) {
+        number
+    } else {
+        return None;
+    };
+    Some(Micros(micros as i64))
 }

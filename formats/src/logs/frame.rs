@@ -33,6 +33,11 @@ pub(crate) trait Cut {
     /// A piece should have about `target` bytes; one record that is larger may exceed it, up to the bound on an event.
     fn cut(&mut self, text: &[u8], target: usize, end: bool) -> Step;
 
+    /// What is wrong with the stream as a whole, once all of it is used: a list that does not end.
+    fn at_end(&mut self) -> Option<Refused> {
+        None
+    }
+
     /// What every piece from here on is to be read with.
     fn prelude(&self) -> &[u8] {
         &[]

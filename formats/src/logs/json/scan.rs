@@ -16,9 +16,16 @@ pub(crate) enum End {
 
 /// Scans the object or list that `text` begins with.
 pub(crate) fn end_of_value(text: &[u8]) -> End {
-    let mut depth = 0u64;
-    // The last byte that was neither blank nor within a string.
-    let mut before = b',';
+    end(text, 0, b',')
+}
+
+/// Scans what is left of an object after one of its values.
+pub(crate) fn end_of_rest(text: &[u8]) -> End {
+    end(text, 1, b']')
+}
+
+/// `depth` brackets are open, and `before` was the last byte that was neither blank nor within a string.
+fn end(text: &[u8], mut depth: u64, mut before: u8) -> End {
     let mut at = 0;
     while let Some(&byte) = text.get(at) {
         match byte {
@@ -51,7 +58,7 @@ pub(crate) fn end_of_value(text: &[u8]) -> End {
 }
 
 /// The place of the quote that ends the string whose text begins at `start`.
-fn end_of_string(text: &[u8], start: usize) -> Result<usize, End> {
+pub(crate) fn end_of_string(text: &[u8], start: usize) -> Result<usize, End> {
     let mut at = start;
     loop {
         let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', text.get(at..).unwrap_or_default()) else { return Err(End::Open) };

@@ -8,62 +8,69 @@ use crate::limits::Limits;
 use crate::logs::{Out, Piece, Read};
 
 impl JsonReader {
-    /// Reads the values of a piece. Brackets and commas between values mean nothing here: who cuts the pieces has seen to what encloses them.
+    /// Reads the values of a piece. Commas between values mean nothing here: who cuts the pieces has seen to what encloses them.
     pub(in crate::logs) fn sequence(&mut self, piece: &Piece<'_>, fields: &mut Fields, limits: &Limits, out: Out<'_>) {
         let text = piece.body;
         let mut lines = LineCount { text, at: 0, line: piece.first_line };
         let mut at = 0;
+        // Up to here the text is known not to be a value a line.
+        let mut crowded = 0;
         while let Some(start) = next_value(text, at) {
             let line = lines.of(start);
+            let rest_of_line = start..end_of_line(text, start);
+            let mut hear = |range: &Range<usize>, fields: Result<&mut Fields, Refused>| out(Read { line, bytes: &text[range.clone()], fields });
             // Nearly always a value is a line: then the parser alone finds its end.
-            let first_line = start..end_of_line(text, start);
-            let (range, read) = match self.one_line(&text[first_line.clone()], fields, limits) {
-                Some(Ok(length)) => (start..start + length, Ok(())),
-                Some(Err(refused)) => (first_line, Err(refused)),
-                None => self.scanned(text, start, fields, limits),
-            };
+            if start >= crowded {
+                crowded = rest_of_line.end;
+                if let Some(length) = one_object(&text[rest_of_line.clone()]).filter(|length| *length <= limits.event_bytes) {
+                    let range = start..start + length;
+                    match self.value(&text[range.clone()], fields, &mut |read| hear(&range, read)) {
+                        // Perhaps there are several on the line, or its last bracket is not the value's last.
+                        Err(refused) if refused.reason == "invalid-json" => {}
+                        read => {
+                            if let Err(refused) = read {
+                                hear(&range, Err(refused));
+                            }
+                            at = range.end;
+                            continue;
+                        }
+                    }
+                }
+            }
+            let (known, range) = value_or_line(text, start, rest_of_line);
             at = range.end;
-            out(Read { line, bytes: &text[range], fields: read.map(|()| &mut *fields) });
+            let read = match known {
+                Some(refused) => Err(refused),
+                None if range.len() > limits.event_bytes => Err(too_large(limits)),
+                None => self.value(&text[range.clone()], fields, &mut |read| hear(&range, read)),
+            };
+            if let Err(refused) = read {
+                hear(&range, Err(refused));
+            }
         }
     }
+}
 
-    /// Reads a value that is a line by itself; nothing if it is not.
-    fn one_line(&mut self, line: &[u8], fields: &mut Fields, limits: &Limits) -> Option<Result<usize, Refused>> {
-        let value = line.trim_ascii_end();
-        let value = value.strip_suffix(b",").unwrap_or(value).trim_ascii_end();
-        if value.len() > limits.event_bytes || !value.starts_with(b"{") || !value.ends_with(b"}") {
-            return None;
-        }
-        match self.object(value, fields) {
-            Ok(()) => Some(Ok(value.len())),
-            // Perhaps there are several on the line, or its last bracket is not the value's last.
-            Err(refused) if refused.reason == "invalid-json" => None,
-            Err(refused) => Some(Err(refused)),
-        }
+fn too_large(limits: &Limits) -> Refused {
+    Refused::new("event-too-large", format!("an event larger than limits.event_bytes ({})", limits.event_bytes))
+}
+
+/// The length of what may be one object and nothing else on a line.
+fn one_object(line: &[u8]) -> Option<usize> {
+    let value = line.trim_ascii_end();
+    let value = value.strip_suffix(b",").unwrap_or(value).trim_ascii_end();
+    (value.starts_with(b"{") && value.ends_with(b"}")).then_some(value.len())
+}
+
+/// The value at `start` by its brackets; its line where it has none, or where they do not match. With what is wrong, if that is known.
+fn value_or_line(text: &[u8], start: usize, line: Range<usize>) -> (Option<Refused>, Range<usize>) {
+    if !matches!(text[start], b'{' | b'[') {
+        return (None, line);
     }
-
-    /// Reads a value whose end is where its brackets say.
-    fn scanned(&mut self, text: &[u8], start: usize, fields: &mut Fields, limits: &Limits) -> (Range<usize>, Result<(), Refused>) {
-        let line = start..end_of_line(text, start);
-        if !matches!(text[start], b'{' | b'[') {
-            // No object begins here: the line as a whole is none.
-            return (line.clone(), self.object(&text[line], fields));
-        }
-        match end_of_value(&text[start..]) {
-            End::At(length) if length > limits.event_bytes => {
-                let message = format!("an event larger than limits.event_bytes ({})", limits.event_bytes);
-                (start..start + length, Err(Refused::new("event-too-large", message)))
-            }
-            End::At(length) => (start..start + length, self.object(&text[start..start + length], fields)),
-            End::Open => {
-                let refused = Refused::new("truncated", "the input ends within a value");
-                (start..text.len(), Err(refused))
-            }
-            End::Broken(_) => {
-                let refused = self.object(&text[line.clone()], fields).err();
-                (line, Err(refused.unwrap_or_else(|| Refused::new("invalid-json", "brackets that do not match"))))
-            }
-        }
+    match end_of_value(&text[start..]) {
+        End::At(length) => (None, start..start + length),
+        End::Open => (Some(Refused::new("truncated", "the input ends within a value")), start..text.len()),
+        End::Broken(_) => (None, line),
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use simd_json::value::tape::Tape;
 use simd_json::{Buffers, Node, StaticNode};
 
+use super::WRAPPERS;
 use crate::event::fields::{FieldScalar, Fields, Refused};
 use crate::limits::Limits;
 
@@ -13,6 +14,7 @@ use crate::limits::Limits;
 pub struct JsonReader {
     buffers: Buffers,
     input: Vec<u8>,
+    tape: Tape<'static>,
     path: String,
     depth: usize,
 }
@@ -20,32 +22,40 @@ pub struct JsonReader {
 impl JsonReader {
     /// Within the bounds.
     pub fn new(limits: &Limits) -> Self {
-        // One level more than is taken, so that the walk says where it is too deep.
-        let depth = limits.depth.saturating_add(2);
-        Self { buffers: Buffers::with_max_depth(0, depth), input: Vec::new(), path: String::new(), depth: limits.depth }
+        // What is too deep is for the walk to say: it knows how many of the levels only enclose events.
+        let depth = limits.depth.saturating_add(3);
+        Self {
+            buffers: Buffers::with_max_depth(0, depth),
+            input: Vec::new(),
+            tape: Tape(Vec::new()),
+            path: String::new(),
+            depth: limits.depth,
+        }
     }
 
-    /// Reads one object into `fields`, which it empties first and settles last.
+    /// Reads a value: an object is an event; a list, or an object that only wraps one, is the events in it. `each` hears every event, its fields settled.
     ///
     /// # Errors
-    /// `invalid-utf8`, `invalid-json`, `not-an-object`, `too-deep`, and those of [`Fields::put`].
-    pub fn object(&mut self, document: &[u8], fields: &mut Fields) -> Result<(), Refused> {
-        fields.clear();
+    /// `invalid-utf8`, `invalid-json`, `not-an-object`, `too-deep`: then nothing was heard.
+    pub(super) fn value(
+        &mut self,
+        document: &[u8],
+        fields: &mut Fields,
+        each: &mut dyn FnMut(Result<&mut Fields, Refused>),
+    ) -> Result<(), Refused> {
         self.input.clear();
         self.input.extend_from_slice(document);
-        let mut tape = Tape(Vec::new());
-        if let Err(error) = simd_json::fill_tape(&mut self.input, &mut self.buffers, &mut tape) {
-            return Err(refusal(document, &error, self.depth));
-        }
-        let Some((Node::Object { len, count }, rest)) = tape.0.split_first().map(|(first, rest)| (*first, rest)) else {
-            return Err(Refused::new("not-an-object", "expected a JSON object"));
+        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let parsed = simd_json::fill_tape(&mut self.input, &mut self.buffers, &mut tape);
+        let read = match parsed {
+            Err(error) => Err(refusal(document, &error, self.depth)),
+            Ok(()) => {
+                let mut walk = Walk { nodes: &tape.0, at: 0, path: &mut self.path, fields, depth: self.depth };
+                walk.root(each)
+            }
         };
-        let _ = count;
-        self.path.clear();
-        let mut walk = Walk { nodes: rest, at: 0, path: &mut self.path, fields, depth: self.depth };
-        walk.object(len, 1)?;
-        fields.settle();
-        Ok(())
+        self.tape = tape.reset();
+        read
     }
 }
 
@@ -53,7 +63,7 @@ fn refusal(document: &[u8], error: &simd_json::Error, depth: usize) -> Refused {
     if std::str::from_utf8(document).is_err() {
         return Refused::new("invalid-utf8", "not UTF-8");
     }
-    if matches!(error.error(), simd_json::ErrorType::MaxDepthExceeded) {
+    if matches!(error.error(), simd_json::ErrorType::DepthLimitExceeded) {
         return too_deep(depth);
     }
     Refused::new("invalid-json", error.to_string())
@@ -76,6 +86,37 @@ impl<'i> Walk<'_, '_, 'i> {
         let node = self.nodes.get(self.at).copied();
         self.at += 1;
         node
+    }
+
+    fn root(&mut self, each: &mut dyn FnMut(Result<&mut Fields, Refused>)) -> Result<(), Refused> {
+        let members = match self.nodes.first() {
+            Some(Node::Array { len, .. }) => {
+                self.at = 1;
+                *len
+            }
+            Some(Node::Object { .. }) => match wrapped_list(self.nodes) {
+                Some((at, len)) => {
+                    self.at = at;
+                    len
+                }
+                None => 1,
+            },
+            _ => return Err(not_an_object()),
+        };
+        for _ in 0..members {
+            let (start, node) = (self.at, self.next());
+            self.fields.clear();
+            self.path.clear();
+            let read = match node {
+                Some(Node::Object { len, .. }) => self.object(len, 1),
+                _ => Err(not_an_object()),
+            };
+            // Where a refusal left the walk within the object, the next begins behind it.
+            self.at = start + node.map_or(1, |node| size(&node));
+            self.fields.settle();
+            each(read.map(|()| &mut *self.fields));
+        }
+        Ok(())
     }
 
     /// The members of an object at `depth`.
@@ -128,6 +169,34 @@ impl<'i> Walk<'_, '_, 'i> {
         }
         Ok(())
     }
+}
+
+/// How many nodes of the tape a value takes.
+fn size(node: &Node<'_>) -> usize {
+    match node {
+        Node::Object { count, .. } | Node::Array { count, .. } => count + 1,
+        Node::String(_) | Node::Static(_) => 1,
+    }
+}
+
+/// Where the members of a list begin that the object at the tape's beginning only wraps, and how many there are.
+fn wrapped_list(nodes: &[Node<'_>]) -> Option<(usize, usize)> {
+    let Some(Node::Object { len, .. }) = nodes.first() else { return None };
+    let mut at = 1;
+    for _ in 0..*len {
+        match (nodes.get(at)?, nodes.get(at + 1)?) {
+            (Node::String(name), Node::Array { len, .. }) if WRAPPERS.contains(name) => {
+                return matches!(nodes.get(at + 2), Some(Node::Object { .. })).then_some((at + 2, *len)).filter(|(_, len)| *len > 0);
+            }
+            (_, Node::Array { .. } | Node::Object { .. }) => return None,
+            _ => at += 2,
+        }
+    }
+    None
+}
+
+fn not_an_object() -> Refused {
+    Refused::new("not-an-object", "expected a JSON object")
 }
 
 fn number(scalar: StaticNode) -> FieldScalar<'static> {
