@@ -15,8 +15,10 @@ mod replay;
 mod run;
 mod service;
 mod shadow;
+mod sources;
 mod state_store;
 mod tap;
+mod test;
 mod validate_config;
 mod verify;
 
@@ -57,6 +59,8 @@ enum Command {
     Process(process::Args),
     /// Every error of configuration files, with the closest valid key.
     ValidateConfig(validate_config::Args),
+    /// The tests in files of sources.
+    Test(test::Args),
     /// Compares each store with the output topics.
     Verify(verify::Args),
     /// Gives records of the output topics to a store again, or shows what another configuration would change.
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, environment),
         Command::Process(args) => process::process(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
+        Command::Test(args) => test::test(&args),
         Command::Verify(args) => verify::verify(&args, environment),
         Command::Replay(args) => replay::replay(&args, environment),
         Command::Topology(args) => rebuild::topology(&args, environment),

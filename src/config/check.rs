@@ -1,7 +1,6 @@
 //! Every fault of a configuration, not only the first: what is wrong is noted, taken out, and the rest is read again.
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-use super::Config;
 
 /// A fault at a path of the tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,11 +15,11 @@ pub(super) struct Fault {
 const MOST: usize = 100;
 
 /// Reads a tree: what can be read of it, and its faults. `texts`: paths whose values came as text (secrets, variables) and may stand for numbers.
-pub(super) fn read(mut tree: Value, mut texts: Vec<String>) -> (Option<Config>, Vec<Fault>) {
+pub(super) fn read<T: DeserializeOwned>(mut tree: Value, mut texts: Vec<String>) -> (Option<T>, Vec<Fault>) {
     let mut faults: Vec<Fault> = Vec::new();
     while faults.len() < MOST {
-        let error = match serde_path_to_error::deserialize::<_, Config>(tree.clone()) {
-            Ok(config) => return (Some(config), faults),
+        let error = match serde_path_to_error::deserialize::<_, T>(tree.clone()) {
+            Ok(read) => return (Some(read), faults),
             Err(error) => error,
         };
         let (path, mut message) = (error.path().to_string(), error.inner().to_string());

@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_topology::settings::TopologySettings;
 
 use crate::http::HttpConfig;
+use crate::sources;
 
 /// Everything that a service is told.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -45,6 +47,9 @@ pub struct Config {
     /// Feeds whose newest package is the whole feed.
     #[serde(default)]
     pub feeds: Vec<FeedConfig>,
+    /// Files and folders of sources of events, before the bundled ones.
+    #[serde(default)]
+    pub sources: Vec<PathBuf>,
     /// The dataflow.
     #[serde(default)]
     pub topology: TopologySettings,
@@ -222,6 +227,19 @@ impl Config {
     }
 }
 
+/// Reads a file that is a part of a configuration by itself: no overlays, no variables, no secrets.
+///
+/// # Errors
+/// [`Faults`].
+pub fn part<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, Faults> {
+    let yaml::Document { value, lines } = yaml::parse(text).map_err(|error| Faults(vec![format!("{name}: {error:#}")]))?;
+    let (read, faults) = check::read(value, Vec::new());
+    match read {
+        Some(read) if faults.is_empty() => Ok(read),
+        _ => Err(Faults(faults.into_iter().map(|fault| told(name, &lines, &[], None, &fault.path, &fault.message)).collect())),
+    }
+}
+
 /// Text, overlay, variables, secrets, in this order.
 fn layered(name: &str, text: &str, environment: Option<&str>, variables: impl Iterator<Item = (String, String)>) -> Result<Config, Faults> {
     let whole = |error: anyhow::Error| Faults(vec![format!("{name}: {error:#}")]);
@@ -231,8 +249,14 @@ fn layered(name: &str, text: &str, environment: Option<&str>, variables: impl It
     let (mut texts, mut failures) = (set.iter().map(|(path, _)| path.clone()).collect(), Vec::new());
     secrets::resolve(&mut value, "", &mut texts, &mut failures);
     let mut faults: Vec<(String, String)> = failures;
-    let (config, found) = check::read(value, texts);
+    let (mut config, found) = check::read::<Config>(value, texts);
     faults.extend(found.into_iter().map(|fault| (fault.path, fault.message)));
+    if let Some(config) = &mut config {
+        match sources::load(&config.sources) {
+            Ok(mappings) => config.topology.sources = mappings,
+            Err(error) => faults.push(("sources".into(), format!("{error:#}"))),
+        }
+    }
     faults.extend(config.iter().flat_map(Config::contradictions));
     match config {
         Some(config) if faults.is_empty() => Ok(config),

@@ -1,7 +1,9 @@
 //! The diagram of ARCHITECTURE.md, as code. Every worker builds the same graph.
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use sightline_formats::sources::Sources;
 use sightline_schemas::Micros;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::probe::Handle as Probe;
@@ -12,7 +14,7 @@ use crate::by_epoch::{Flow, Time, updates_in_time};
 use crate::cluster::Place;
 use crate::epoch::Epoch;
 use crate::events::enrich::{EnrichMessage, enrich};
-use crate::events::parse::{ParsedEvent, events};
+use crate::events::parse::{EventParsing, ParsedEvent, events};
 use crate::intel::changes::part_changes;
 use crate::intel::entities::{Entities, entities};
 use crate::intel::index::{IndexLink, IndexMessage, IndexOut, index};
@@ -47,6 +49,8 @@ pub struct WorkerParts {
     pub lane_count: u32,
     /// Settings.
     pub settings: TopologySettings,
+    /// Sources of events, made of the settings.
+    pub sources: Arc<Sources>,
 }
 
 type InputOf<D> = timely::dataflow::InputHandle<Time, timely::container::CapacityContainerBuilder<Vec<D>>>;
@@ -77,7 +81,7 @@ impl Inputs {
 
 /// Builds the graph.
 pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
-    let WorkerParts { worker, place, resume, tables, documents, emitter, lanes, lane_count, settings } = parts;
+    let WorkerParts { worker, place, resume, tables, documents, emitter, lanes, lane_count, settings, sources } = parts;
     let (package_input, records) = scope.new_input::<Vec<PackageMessage>>();
     let (log_input, logs) = scope.new_input::<Vec<Raw>>();
     let (tick_input, ticks) = scope.new_input::<Vec<(u64, Tick)>>();
@@ -137,7 +141,8 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
     );
 
     // Events ⋈ indicators, by way of the index.
-    let (open_events, other) = events(logs, settings.limits, emitter.clone(), worker as u32).ok_err(|parsed| match parsed {
+    let parsing = EventParsing { limits: settings.limits, settings: settings.events, sources, emitter: emitter.clone(), worker: worker as u32 };
+    let (open_events, other) = events(logs, parsing).ok_err(|parsed| match parsed {
         ParsedEvent::Event(event) => Ok(EnrichMessage::Event(event)),
         other => Err(other),
     });

@@ -114,7 +114,7 @@ pub struct Recovered {
 
 /// What a state depends on beside its input. Bounds are part of it: other bounds, other dead letters.
 pub(crate) fn fingerprint(settings: &TopologySettings) -> String {
-    let state = serde_json::json!({ "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits });
+    let state = serde_json::json!({ "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits, "events": settings.events, "sources": settings.sources });
     let hash = blake3::hash(state.to_string().as_bytes()).to_hex();
     format!("{}-{}", env!("CARGO_PKG_VERSION"), &hash[..16])
 }

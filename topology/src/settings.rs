@@ -1,6 +1,9 @@
 //! Settings of the topology: one struct a part, defaults in one place. The doc comment is the help text.
 use serde::{Deserialize, Serialize};
-use sightline_formats::Limits;
+use sightline_formats::event::fields::Refused;
+use sightline_formats::sources::SourceMapping;
+use sightline_formats::{FlatEvent, Limits};
+use sightline_schemas::Micros;
 
 use crate::epoch::EpochSettings;
 use crate::lane::LaneSettings;
@@ -17,6 +20,10 @@ pub struct TopologySettings {
     pub intel: IntelSettings,
     /// Snapshots of state.
     pub snapshots: SnapshotSettings,
+    /// Sources of events, in the order in which they are tried. A configuration's file names them by `sources:`.
+    pub sources: Vec<SourceMapping>,
+    /// What is asked of events.
+    pub events: EventSettings,
     /// Bounds on input.
     pub limits: Limits,
     /// Back-pressure.
@@ -42,6 +49,39 @@ pub struct IntelSettings {
 impl Default for IntelSettings {
     fn default() -> Self {
         Self { package_parts: 10_000, package_bytes: 1 << 30, parts_timeout_ms: 3_600_000, reference_grace_ms: 60_000, max_holders: 1_000 }
+    }
+}
+
+/// What is asked of events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSettings {
+    /// An event without a time is refused; else it has that of its arrival.
+    pub require_time: bool,
+    /// An event whose time is more than this after its arrival is refused, in milliseconds.
+    pub most_future_ms: i64,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self { require_time: false, most_future_ms: 86_400_000 }
+    }
+}
+
+impl EventSettings {
+    /// Whether an event may pass.
+    ///
+    /// # Errors
+    /// `time-missing`, `time-in-future`.
+    pub(crate) fn check(&self, event: &FlatEvent, received: Micros) -> Result<(), Refused> {
+        match event.timestamp {
+            None if self.require_time => Err(Refused::new("time-missing", "no field holds a time, and events.require_time is set")),
+            Some(at) if at.0.saturating_sub(received.0) > self.most_future_ms.saturating_mul(1000) => {
+                let message = format!("the event's time {at} is more than events.most_future_ms ({}) after its arrival at {received}", self.most_future_ms);
+                Err(Refused::new("time-in-future", message))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use sightline_formats::sources::{SourceError, Sources};
 use sightline_log::{Log, LogError};
 use sightline_schemas::avro::{Encoder, RecordType};
 use sightline_schemas::registry::{RegistryError, SchemaRegistry};
@@ -96,6 +97,9 @@ pub enum EngineError {
     /// The processes of the cell did not come together, or fell apart.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The sources of events contradict each other.
+    #[error("topology.sources: {0}")]
+    Sources(#[from] SourceError),
     /// An epoch could not be formed or replayed.
     #[error(transparent)]
     Epoch(#[from] EpochError),
@@ -158,6 +162,7 @@ impl Engine {
     /// [`EngineError`] when a server is away or the state cannot be brought back.
     pub fn start(options: EngineOptions) -> Result<Self, EngineError> {
         let EngineOptions { log, registry, topics, settings, workers, cluster, state_dir, store, input, partitions, replication } = options;
+        let sources = Arc::new(Sources::new(settings.sources.iter().cloned())?);
         let (members, connections) = match &cluster {
             None => (Members::alone(workers), Vec::new()),
             Some(cluster) => {
@@ -213,7 +218,7 @@ impl Engine {
             })
             .collect();
         drop(senders);
-        let graph = Graph { place, emitter, resume, settings: settings.clone() };
+        let graph = Graph { place, emitter, resume, settings: settings.clone(), sources };
         let workers_thread = start_workers(parts, receivers, graph, connections, Arc::clone(&shared))?;
 
         let source =

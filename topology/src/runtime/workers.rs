@@ -5,6 +5,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use sightline_formats::sources::Sources;
+
 use super::{EngineError, Shared};
 use crate::cluster::Place;
 use crate::dataflow::WorkerParts;
@@ -28,6 +30,7 @@ pub(super) struct Graph {
     pub(super) emitter: Emitter,
     pub(super) resume: Epoch,
     pub(super) settings: TopologySettings,
+    pub(super) sources: Arc<Sources>,
 }
 
 pub(super) fn start_workers(
@@ -37,7 +40,7 @@ pub(super) fn start_workers(
     connections: Vec<Option<TcpStream>>,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<Result<(), String>>, EngineError> {
-    let Graph { place, emitter, resume, settings } = graph;
+    let Graph { place, emitter, resume, settings, sources } = graph;
     let slots: Vec<_> = parts.into_iter().zip(receivers).map(|slot| Mutex::new(Some(slot))).collect();
     std::thread::Builder::new()
         .name("workers".into())
@@ -57,6 +60,7 @@ pub(super) fn start_workers(
                     lanes,
                     lane_count: settings.lanes.count,
                     settings: settings.clone(),
+                    sources: Arc::clone(&sources),
                 };
                 worker::run(timely_worker, parts, &feed);
             })?;
