@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 mod adopt;
 mod allocator;
+mod analyze;
 mod config;
 mod demo;
 mod difference;
@@ -55,6 +56,8 @@ enum Command {
     Run(run::Args),
     /// Reads files and folders: into a running cell, or through the embedded topology into a folder.
     Process(process::Args),
+    /// What is in a file: members, formats, events, faults, times, fields, observables.
+    Analyze(analyze::Args),
     /// Every error of configuration files, with the closest valid key.
     ValidateConfig(validate_config::Args),
     /// Compares each store with the output topics.
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Run(args) => run::run(&args, environment),
         Command::Process(args) => process::process(&args, environment),
+        Command::Analyze(args) => analyze::analyze(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Verify(args) => verify::verify(&args, environment),
         Command::Replay(args) => replay::replay(&args, environment),
