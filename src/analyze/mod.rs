@@ -1,5 +1,6 @@
 //! `analyze`: tells a stranger what is in a file, with the functions that the service reads it with.
 mod counts;
+mod found;
 mod report;
 mod survey;
 
@@ -11,11 +12,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use sightline_formats::Limits;
+use sightline_formats::sources::Sources;
 use sightline_formats::unpack::{unpack_file, unpack_stream};
 
 use crate::config::Config;
 use crate::intake::Progress;
 use crate::process::exit_code;
+use crate::sources;
 use survey::Survey;
 
 /// Arguments of `analyze`.
@@ -29,7 +32,7 @@ pub struct Args {
     /// The summary as JSON, with all that was refused.
     #[arg(long)]
     json: bool,
-    /// Bounds of this configuration, instead of the defaults.
+    /// Bounds and sources of this configuration, instead of the defaults.
     #[arg(long)]
     config: Option<PathBuf>,
 }
@@ -37,17 +40,21 @@ pub struct Args {
 /// Runs the command.
 pub fn analyze(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
     let started = Instant::now();
-    let limits = match &args.config {
-        Some(path) => Config::read(path, environment)?.topology.limits,
-        None => Limits::default(),
+    let (limits, sources) = match &args.config {
+        Some(path) => {
+            let topology = Config::read(path, environment)?.topology;
+            (topology.limits, topology.sources)
+        }
+        None => (Limits::default(), sources::load(&[])?),
     };
+    let sources = Sources::new(sources)?;
     let failed = || format!("failed to read {}", args.file.display());
     let file = File::open(&args.file).with_context(failed)?;
     let metadata = file.metadata().with_context(failed)?;
     let name = args.file.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy().into_owned());
     let progress = Progress::of(metadata.len());
     progress.file(&name);
-    let mut survey = Survey::new(&limits, args.show_events, args.json);
+    let mut survey = Survey::new(&limits, sources, args.show_events, args.json);
     let mut failure = None;
     let mut visit = |unpacked: sightline_formats::unpack::Unpacked<'_>| match survey.member(unpacked) {
         Ok(()) => ControlFlow::Continue(()),

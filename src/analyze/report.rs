@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::survey::{Field, Found};
+use super::found::{Field, Found};
 
 /// How many fields, and how many values of a kind, are shown to people.
 const TOP_FIELDS: usize = 25;
@@ -32,7 +32,12 @@ fn written(found: &Found) -> Result<String> {
         write!(out, ", {} objects of intelligence", found.objects)?;
     }
     writeln!(out, ", {} refused", found.refused)?;
-    writeln!(out, "{seconds:.2} s, {}/s, {:.0} records/s", size((found.bytes() as f64 / seconds) as u64), (found.events + found.objects) as f64 / seconds)?;
+    writeln!(
+        out,
+        "{seconds:.2} s, {}/s, {:.0} records/s",
+        size((found.bytes() as f64 / seconds) as u64),
+        (found.events + found.objects) as f64 / seconds
+    )?;
 
     writeln!(out, "\n{:<18} {:>9} {:>8} {:>9}  member", "format", "records", "refused", "size")?;
     for member in found.members.iter().take(TOP_MEMBERS) {
@@ -46,10 +51,19 @@ fn written(found: &Found) -> Result<String> {
     if let Some((first, last)) = found.times {
         writeln!(out, "\ntime  {first} to {last}; {} events name none", found.timeless)?;
     }
+    sources(found, &mut out)?;
     fields(found, &mut out)?;
     observables(found, &mut out)?;
     faults(found, &mut out)?;
     Ok(out)
+}
+
+fn sources(found: &Found, out: &mut String) -> Result<()> {
+    for (at, (name, events)) in found.sources.iter().rev().enumerate() {
+        let name = if name.is_empty() { "none that is known" } else { name };
+        writeln!(out, "{}{name}, {events} events", if at == 0 { "\nfrom  " } else { "      " })?;
+    }
+    Ok(())
 }
 
 fn fields(found: &Found, out: &mut String) -> Result<()> {
@@ -89,7 +103,15 @@ fn faults(found: &Found, out: &mut String) -> Result<()> {
     let reasons: Vec<_> = found.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     writeln!(out, "\nrefused  {}", reasons.join(", "))?;
     for fault in &found.faults {
-        writeln!(out, "  {}{}{}: {}: {}", fault.path, if fault.position.is_empty() { "" } else { " " }, fault.position, fault.reason, fault.message)?;
+        writeln!(
+            out,
+            "  {}{}{}: {}: {}",
+            fault.path,
+            if fault.position.is_empty() { "" } else { " " },
+            fault.position,
+            fault.reason,
+            fault.message
+        )?;
     }
     if found.refused > found.faults.len() as u64 {
         writeln!(out, "and {} more; --json has them all", found.refused - found.faults.len() as u64)?;
@@ -112,13 +134,16 @@ pub fn json(found: &Found) -> Result<()> {
     let fields: Vec<Value> = sorted(found)
         .into_iter()
         .take(ALL_FIELDS)
-        .map(|(name, field)| json!({ "name": name, "events": field.events, "share": share(field, found) / 100.0, "example": field.example }))
+        .map(
+            |(name, field)| json!({ "name": name, "events": field.events, "share": share(field, found) / 100.0, "example": field.example }),
+        )
         .collect();
     let observables: serde_json::Map<String, Value> = found
         .observables
         .iter()
         .map(|(kind, counts)| {
-            let top: Vec<_> = counts.top(MANY_VALUES).iter().map(|counted| json!({ "value": counted.value, "count": counted.count })).collect();
+            let top: Vec<_> =
+                counts.top(MANY_VALUES).iter().map(|counted| json!({ "value": counted.value, "count": counted.count })).collect();
             (kind.as_str().to_owned(), json!({ "distinct": counts.distinct(), "total": counts.total(), "top": top }))
         })
         .collect();
@@ -131,7 +156,7 @@ pub fn json(found: &Found) -> Result<()> {
         "file": found.file, "packed_bytes": found.packed, "bytes": found.bytes(), "seconds": found.elapsed.as_secs_f64(),
         "events": found.events, "objects": found.objects, "refused": found.refused, "refused_by_reason": found.reasons,
         "first": found.times.map(|(first, _)| first.to_string()), "last": found.times.map(|(_, last)| last.to_string()),
-        "events_without_time": found.timeless, "members": members, "fields": fields, "observables": observables, "rejects": faults,
+        "sources": found.sources, "events_without_time": found.timeless, "members": members, "fields": fields, "observables": observables, "rejects": faults,
     });
     writeln!(io::stdout().lock(), "{summary}")?;
     Ok(())

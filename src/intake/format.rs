@@ -49,7 +49,9 @@ impl ValueEnum for Format {
             Self::Intel(IntelFormat::Auto) => return None,
             Self::Logs(None) => PossibleValue::new("events").alias("logs").help("Logs, their format by content"),
             // `csv` has long been a list of indicators.
-            Self::Logs(Some(LogFormat::Csv)) => PossibleValue::new("csv-log").help("Logs: values separated by `,` `;` `|` or tabs, with a header"),
+            Self::Logs(Some(LogFormat::Csv)) => {
+                PossibleValue::new("csv-log").help("Logs: values separated by `,` `;` `|` or tabs, with a header")
+            }
             Self::Logs(Some(format)) => PossibleValue::new(format.as_str()).help("Logs of this format"),
         })
     }

@@ -52,10 +52,16 @@ mod tests {
             ("||evil.example^\n||worse.example^\n", IntelFormat::List),
             ("address=/evil.example/0.0.0.0\n", IntelFormat::List),
             ("127.0.0.1 localhost\n0.0.0.0 evil.example\n0.0.0.0 worse.example\n", IntelFormat::List),
-            ("$TTL 300\n@ IN SOA localhost. root.localhost. (1 2 3)\n  NS localhost.\nevil.example CNAME .\n*.evil.example CNAME .\nb.example CNAME .\nc.example CNAME .\nd.example CNAME .\n", IntelFormat::List),
+            (
+                "$TTL 300\n@ IN SOA localhost. root.localhost. (1 2 3)\n  NS localhost.\nevil.example CNAME .\n*.evil.example CNAME .\nb.example CNAME .\nc.example CNAME .\nd.example CNAME .\n",
+                IntelFormat::List,
+            ),
             ("d41d8cd98f00b204e9800998ecf8427e;Dark thing - with a note of many words\n", IntelFormat::List),
             ("hxxp://evil[.]example/a\nevil[.]example\n", IntelFormat::List),
-            ("2026-08-22 02:53:35,who,domain,evil.example,#tag,https://x.example/1\n2026-08-22 02:53:35,who,url,http://evil.example,#tag,https://x.example/1\n", IntelFormat::Csv),
+            (
+                "2026-08-22 02:53:35,who,domain,evil.example,#tag,https://x.example/1\n2026-08-22 02:53:35,who,url,http://evil.example,#tag,https://x.example/1\n",
+                IntelFormat::Csv,
+            ),
             ("indicator,type,seen\nevil.example,domain,2026-01-01\n198.51.100.7,ip,2026-01-01\n", IntelFormat::Csv),
             ("198.51.100.7,scanner\n203.0.113.9,botnet\n", IntelFormat::Csv),
         ];

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use super::detect::{HEAD, detect};
 use super::frame::{Cut, Step};
-use super::{LogFormat, Piece, cutter};
+use super::cutter::cutter;
+use super::{LogFormat, Piece};
 use crate::event::fields::Refused;
 use crate::limits::Limits;
 use crate::unpack::charset::{self, Charset};

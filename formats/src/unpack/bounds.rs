@@ -134,7 +134,7 @@ pub(super) fn told(error: io::Error, at: u64) -> io::Error {
 struct Unreadable(io::Error);
 
 /// Whether the file itself could not be read.
-fn unreadable(error: &io::Error) -> bool {
+pub(super) fn unreadable(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<Unreadable>())
 }
 

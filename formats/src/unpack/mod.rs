@@ -22,8 +22,11 @@ mod tests;
 mod walk;
 mod zip;
 
+
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
+
+pub(crate) use peek::Peeked;
 
 use crate::event::fields::Refused;
 use crate::limits::Limits;

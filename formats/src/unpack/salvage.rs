@@ -87,7 +87,12 @@ impl Walk<'_> {
             self.content(&member, &mut content, layers, false)?;
         } else if is_shown && header.method == 8 {
             let deflated = flate2::bufread::DeflateDecoder::new(&mut known);
-            self.content(&member, &mut Watched { inner: Content::new(deflated, &packed, spent), has_failed: &mut has_failed }, layers, false)?;
+            self.content(
+                &member,
+                &mut Watched { inner: Content::new(deflated, &packed, spent), has_failed: &mut has_failed },
+                layers,
+                false,
+            )?;
         } else if is_shown {
             self.refuse(&member, method_unknown(header.method))?;
         }

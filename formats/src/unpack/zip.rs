@@ -4,7 +4,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use zip::result::ZipError;
 
-use super::bounds::{Content, told};
+use super::bounds::{Content, told, unreadable};
 use super::fault;
 use super::walk::{Flow, Stop, Walk, is_leftover};
 use crate::event::fields::Refused;
@@ -18,9 +18,7 @@ impl Walk<'_> {
         let mut file = BufReader::with_capacity(CHUNK, file);
         let mut archive = match zip::ZipArchive::new(&mut file) {
             Ok(archive) => archive,
-            Err(ZipError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof && fault(&error).is_none() => {
-                return Err(Stop::Unreadable(error));
-            }
+            Err(ZipError::Io(error)) if unreadable(&error) => return Err(Stop::Unreadable(error)),
             Err(error) => {
                 file.seek(SeekFrom::Start(0)).map_err(Stop::Unreadable)?;
                 return self.salvage(path, file, layers + 1, Some(error.to_string()));
@@ -30,7 +28,8 @@ impl Walk<'_> {
             let (name, packed) = match archive.by_index_raw(index) {
                 Ok(entry) if entry.is_dir() => continue,
                 Ok(entry) => {
-                    let name = entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), |name| name.into_owned());
+                    let name =
+                        entry.name().map_or_else(|_| String::from_utf8_lossy(entry.name_raw()).into_owned(), |name| name.into_owned());
                     (name, Cell::new(entry.compressed_size()))
                 }
                 Err(error) => {

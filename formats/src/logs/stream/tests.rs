@@ -85,7 +85,9 @@ fn a_log_in_utf_16_is_read_as_one_in_utf_8() {
 
 #[test]
 fn what_is_no_text_has_no_format() {
-    for bytes in [&b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x04\0\x01\0\0\0"[..], b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0"] {
+    for bytes in
+        [&b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x04\0\x01\0\0\0"[..], b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0"]
+    {
         assert_eq!(LogStream::open(bytes).format(), None);
     }
     // A crash leaves NULs at the end of a log.
