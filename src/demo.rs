@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sightline_connectors::runtime::{ConnectorConfig, Connectors};
+use sightline_formats::Limits;
 use sightline_log::embedded::EmbeddedOptions;
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::topic::Topics;
@@ -14,7 +15,7 @@ use sightline_topology::runtime::InputMode;
 
 use crate::config::Config;
 use crate::dump;
-use crate::intake::{Format, Intake, Taken};
+use crate::intake::{Format, Intake, Progress, Taken};
 use crate::service::Servers;
 
 /// Arguments of `demo`.
@@ -82,19 +83,15 @@ fn ingest(servers: &Servers) -> Result<Taken> {
         topics: &servers.topics,
         tenant: "default".into(),
         feed: None,
+        source: None,
         format: Format::Auto,
+        limits: Limits::default(),
         max_events: u64::MAX,
+        progress: Progress::hidden(),
         taken: Taken::default(),
     };
     for (name, bytes) in BUNDLED {
-        let plain = if bytes.starts_with(&[0x1f, 0x8b]) {
-            let mut plain = Vec::new();
-            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(*bytes), &mut plain)?;
-            plain.into()
-        } else {
-            bytes::Bytes::from_static(bytes)
-        };
-        intake.bytes(name, plain)?;
+        intake.bytes(name, bytes)?;
     }
     intake.writer.flush()?;
     Ok(intake.taken)

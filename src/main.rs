@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 mod adopt;
 mod allocator;
+mod analyze;
 mod config;
 mod demo;
 mod difference;
@@ -57,6 +58,8 @@ enum Command {
     Run(run::Args),
     /// Reads files and folders: into a running cell, or through the embedded topology into a folder.
     Process(process::Args),
+    /// What is in a file: members, formats, events, faults, times, fields, observables.
+    Analyze(analyze::Args),
     /// Every error of configuration files, with the closest valid key.
     ValidateConfig(validate_config::Args),
     /// The tests in files of sources.
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::demo(&args),
         Command::Run(args) => run::run(&args, environment),
         Command::Process(args) => process::process(&args, environment),
+        Command::Analyze(args) => analyze::analyze(&args, environment),
         Command::ValidateConfig(args) => validate_config::validate_config(&args, environment),
         Command::Test(args) => test::test(&args),
         Command::Verify(args) => verify::verify(&args, environment),

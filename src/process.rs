@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
+use sightline_log::LogError;
 use sightline_log::embedded::EmbeddedOptions;
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::topic::Topics;
@@ -13,7 +14,7 @@ use sightline_topology::runtime::InputMode;
 use crate::config::{Config, FeedConfig};
 use crate::dump;
 use crate::feed;
-use crate::intake::{Format, Intake, files};
+use crate::intake::{Format, Intake, Progress, Taken, files};
 use crate::service::Servers;
 
 /// Exit code: all was read, and some of it is in the dead letters.
@@ -22,7 +23,7 @@ const SOME_REJECTED: u8 = 3;
 /// Arguments of `process`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Files and folders; `.gz` is unpacked.
+    /// Files and folders; archives and compressed files are unpacked, by content.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Whose.
@@ -31,13 +32,16 @@ pub struct Args {
     /// Feed of the intelligence; by default each file's name without its endings.
     #[arg(long)]
     feed: Option<String>,
+    /// Source of the logs; by default each file's name without its endings.
+    #[arg(long)]
+    source: Option<String>,
     /// The feed's newest package is the whole feed.
     #[arg(long, requires = "feed")]
     snapshot: bool,
-    /// The most event lines to read.
+    /// The most events to read.
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
     max_events: u64,
-    /// How to read the files.
+    /// What the files hold.
     #[arg(long, value_enum, default_value = "auto")]
     format: Format,
     /// Into the input topics of this configuration's cell, instead of the embedded topology.
@@ -81,36 +85,46 @@ pub fn process(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
     if let Some(name) = args.feed.as_ref().filter(|_| args.snapshot) {
         feed::declare(&servers, &[FeedConfig { name: name.clone(), tenant: args.tenant.clone(), snapshot: true }])?;
     }
-    let progress = indicatif::ProgressBar::new(paths.len() as u64);
+    let sizes = paths.iter().filter_map(|file| std::fs::metadata(&file.path).ok()).map(|metadata| metadata.len()).sum();
     let mut intake = Intake {
         writer: servers.log.writer()?,
         topics: &servers.topics,
         tenant: args.tenant.clone(),
         feed: args.feed.clone(),
+        source: args.source.clone(),
         format: args.format,
+        limits: config.topology.limits.clone(),
         max_events: args.max_events,
-        taken: crate::intake::Taken::default(),
+        progress: Progress::of(sizes),
+        taken: Taken::default(),
     };
     let mut unreadable = 0;
     for path in &paths {
+        if intake.has_enough() {
+            break;
+        }
         if let Err(error) = intake.file(path) {
-            eprintln!("sightline: {error:#}");
+            // What the log does not take now it will not take of the next file.
+            if error.is::<LogError>() {
+                return Err(error);
+            }
+            intake.progress.complain(&format!("{error:#}"));
             unreadable += 1;
         }
-        progress.inc(1);
     }
     intake.writer.flush()?;
-    progress.finish_and_clear();
+    intake.progress.finish();
     let taken = intake.taken;
     if taken.files == 0 {
         bail!("nothing could be read");
     }
-    println!("read {} files, {} bytes, {} event lines", taken.files, taken.bytes, taken.events);
+    println!("{taken}");
+    let is_nothing = taken.is_nothing();
     if args.config.is_some() {
         for name in &args.remove_feed {
             feed::remove(&servers, &args.tenant, name)?;
         }
-        return Ok(if unreadable > 0 { ExitCode::from(SOME_REJECTED) } else { ExitCode::SUCCESS });
+        return Ok(exit_code(is_nothing, unreadable > 0 || taken.refused > 0));
     }
     servers.start(&config, InputMode::Drain)?.wait()?;
     if !args.remove_feed.is_empty() {
@@ -125,14 +139,25 @@ pub fn process(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
         println!("{count:>9}  {name}");
     }
     println!("written to {}", args.out.display());
-    Ok(if rejected > 0 || unreadable > 0 { ExitCode::from(SOME_REJECTED) } else { ExitCode::SUCCESS })
+    Ok(exit_code(is_nothing, rejected > 0 || unreadable > 0))
+}
+
+/// The contract's: nothing could be read; some was rejected; all was read.
+pub fn exit_code(is_nothing: bool, is_some_rejected: bool) -> ExitCode {
+    if is_nothing {
+        ExitCode::FAILURE
+    } else if is_some_rejected {
+        ExitCode::from(SOME_REJECTED)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn summary(
     servers: &Servers,
     args: &Args,
     counts: &std::collections::BTreeMap<&str, u64>,
-    taken: crate::intake::Taken,
+    taken: Taken,
     started: Instant,
 ) -> Result<usize> {
     let entities = dump::view(servers, RecordType::Entity)?;

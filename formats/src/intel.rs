@@ -184,6 +184,12 @@ pub fn parse_intel(format: IntelFormat, parts: &[Bytes], limits: &Limits, out: &
     }
 }
 
+/// The format of intelligence that begins with `head`; none when it is something else, a log for one.
+pub fn detect_intel(head: &[u8]) -> Option<IntelFormat> {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+    if matches!(head, [b'{' | b'[', ..]) { stix::is_stix(head).then_some(IntelFormat::Stix) } else { list::detect(head) }
+}
+
 fn detect(parts: &[Bytes]) -> IntelFormat {
     let mut start = parts
         .iter()

@@ -1,4 +1,4 @@
-//! Bytes to values, pure: no IO, no clock, no state beyond one call.
+//! Bytes to values: no clock, no state beyond one call; no IO but that of a stream that is handed in, and of a temporary file for a ZIP within one.
 //!
 //! | module | reads |
 //! | --- | --- |
@@ -10,6 +10,7 @@
 //! | [`logs`] | logs of any format, to the fields of their events |
 //! | [`sources`] | whose an event is, and what its fields are called in ECS |
 //! | [`event`] | what is known of an event by its fields |
+//! | [`unpack`] | archives and compression: a stream to its members |
 //!
 //! Whatever comes in, nothing panics: what cannot be read is a [`Poison`] with its position and a stable reason.
 pub mod event;
@@ -22,9 +23,10 @@ mod poison;
 pub mod sources;
 pub mod stix;
 pub mod text_iocs;
+pub mod unpack;
 
 pub use event::{FlatEvent, FoundObservable};
-pub use intel::{Held, IntelFormat, IntelItem, IntelObject, PackageDigest, Reference, Relationship, Tlp, parse_intel};
+pub use intel::{Held, IntelFormat, IntelItem, IntelObject, PackageDigest, Reference, Relationship, Tlp, detect_intel, parse_intel};
 pub use limits::Limits;
 pub use poison::Poison;
 pub use stix::object_from_doc;

@@ -23,6 +23,16 @@ pub struct Limits {
     pub event_bytes: usize,
     /// The most fields of a flattened event.
     pub event_fields: usize,
+    /// What a packed stream may unpack to, as a multiple of its size; the first 8 MiB are free.
+    pub archive_ratio: u64,
+    /// What one file may unpack to, all its layers together.
+    pub archive_bytes: u64,
+    /// The most members of one file, those of archives within it included.
+    pub archive_members: u64,
+    /// How deep archives may lie within an archive.
+    pub archive_depth: u32,
+    /// The largest ZIP that is not a file of its own: it is kept in a temporary one.
+    pub archive_spool_bytes: u64,
     /// How much of a refused input a dead letter carries.
     pub dead_letter_bytes: usize,
 }
@@ -39,6 +49,11 @@ impl Default for Limits {
             line_bytes: 1 << 20,
             event_bytes: 1 << 20,
             event_fields: 4_096,
+            archive_ratio: 200,
+            archive_bytes: 64 << 30,
+            archive_members: 100_000,
+            archive_depth: 2,
+            archive_spool_bytes: 4 << 30,
             dead_letter_bytes: 64 << 10,
         }
     }

@@ -1,10 +1,11 @@
 //! What crosses a topic.
 //!
 //! Read in this order: [`name`] (interned words), [`time`], [`entity_id`] and [`observable`] (identity),
-//! [`record`] (one file a record type), [`topic`] (names and keys), [`avro`] and [`registry`] (bytes).
+//! [`record`] (one file a record type), [`topic`] (names and keys), [`header`] (of input records), [`avro`] and [`registry`] (bytes).
 pub mod avro;
 pub mod entity_id;
 pub mod hash;
+pub mod header;
 pub mod name;
 pub mod observable;
 pub mod record;

@@ -115,6 +115,19 @@ fn observable(value: Option<&str>, kind: Option<&str>, fields: &[&str]) -> Optio
     named.or_else(|| value.and_then(recognise)).or_else(|| fields.iter().find_map(|field| recognise(field)))
 }
 
+/// Whether a field names a kind of indicator.
+pub(super) fn is_kind(field: &str) -> bool {
+    kind_of(field).is_some() || ["ip", "ipv4", "ipv6"].contains(&field.to_ascii_lowercase().as_str())
+}
+
+/// Whether a row names the columns of a list: a log may have a column `ip`, too.
+pub(super) fn is_indicator_header(fields: &[&str]) -> bool {
+    header(fields).is_some()
+        && fields.iter().any(|field| {
+            ["indicator", "ioc", "ioc_value", "observable", "indicator_type", "ioc_type"].contains(&field.to_lowercase().as_str())
+        })
+}
+
 fn kind_of(word: &str) -> Option<Kind> {
     match word.to_ascii_lowercase().as_str() {
         "domain" | "hostname" | "domain-name" => Some(Kind::DomainName),

@@ -1,6 +1,7 @@
 //! Lists of indicators: each distinct value becomes an indicator whose identifier follows from its pattern, so that the same value in two feeds is
 //! one indicator with two sources.
 mod csv_list;
+mod detect;
 mod plain;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use sightline_schemas::{ContentHash, Micros, Observable, ObservableKind as Kind,
 use uuid::Uuid;
 
 pub(crate) use csv_list::parse as parse_csv;
+pub(crate) use detect::detect;
 pub(crate) use plain::parse as parse_plain;
 
 use crate::intel::{Counted, Held, IntelObject};

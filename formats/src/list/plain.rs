@@ -45,6 +45,15 @@ fn read(number: u64, line: &[u8], limits: &Limits, said: &mut BTreeMap<Observabl
     }
 }
 
+/// Whether a line names an indicator and, but for a remark behind a mark, hardly anything else.
+pub(super) fn is_indicator_line(line: &str) -> bool {
+    match value(line) {
+        Value::Unknown => false,
+        Value::Nothing => true,
+        Value::Found(_) => line.split([';', '#']).next().is_some_and(|said| said.split_whitespace().count() <= 4),
+    }
+}
+
 enum Value {
     Found(Observable),
     /// A line of the dialect that names nothing.

@@ -9,9 +9,21 @@
 //!
 //! A **piece** is what a record of `in.logs` holds: whole records of one format, and before them the lines that say how to read them (the header of a
 //! CSV file). So each record of the topic can be read alone, by any worker, in any order.
+mod auditd;
+mod cef;
+pub(crate) mod cutter;
+mod delimited;
 pub mod detect;
 pub(crate) mod frame;
 pub mod json;
+mod key_value;
+mod leef;
+mod lines;
+mod syslog;
+mod text;
+mod w3c;
+mod windows_xml;
+mod zeek;
 
 use crate::event::fields::{Fields, Refused};
 use crate::limits::Limits;
@@ -117,19 +129,35 @@ pub struct PieceReader {
     limits: Limits,
     fields: Fields,
     json: json::JsonReader,
+    windows: windows_xml::EventReader,
+    scratch: String,
 }
 
 impl PieceReader {
     /// Within the bounds.
     pub fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), fields: Fields::new(limits), json: json::JsonReader::new(limits) }
+        Self {
+            limits: limits.clone(),
+            fields: Fields::new(limits),
+            json: json::JsonReader::new(limits),
+            windows: windows_xml::EventReader::default(),
+            scratch: String::new(),
+        }
     }
 
     /// Reads the records of a piece.
     pub fn read(&mut self, piece: &Piece<'_>, out: Out<'_>) {
+        let Self { limits, fields, json, windows, scratch } = self;
         match piece.format {
-            LogFormat::Json => self.json.sequence(piece, &mut self.fields, &self.limits, out),
-            _ => {}
+            LogFormat::Json => json.sequence(piece, fields, limits, out),
+            LogFormat::Csv => delimited::read(piece, fields, limits, out),
+            LogFormat::Zeek => zeek::read(piece, fields, limits, out),
+            LogFormat::W3c => w3c::read(piece, fields, limits, out),
+            LogFormat::Syslog | LogFormat::Cef | LogFormat::Leef => syslog::read(piece, fields, limits, (json, scratch), out),
+            LogFormat::WindowsXml => windows_xml::read(piece, windows, fields, limits, out),
+            LogFormat::Auditd => auditd::read(piece, fields, limits, out),
+            LogFormat::KeyValue => key_value::read(piece, fields, limits, scratch, out),
+            LogFormat::Evtx | LogFormat::Text => text::read(piece, fields, limits, out),
         }
     }
 }
@@ -137,7 +165,11 @@ impl PieceReader {
 /// The lines of a piece that are not blank, with their numbers and without their ends.
 ///
 /// A line over `limits.event_bytes` or one that is not UTF-8 is refused here, and the others go on.
-pub(crate) fn lines<'a>(body: &'a [u8], first_line: u64, limits: &Limits) -> impl Iterator<Item = (u64, &'a [u8], Result<&'a str, Refused>)> {
+pub(crate) fn lines<'a>(
+    body: &'a [u8],
+    first_line: u64,
+    limits: &Limits,
+) -> impl Iterator<Item = (u64, &'a [u8], Result<&'a str, Refused>)> {
     let most = limits.event_bytes;
     let mut rest = body;
     let mut number = first_line;
@@ -162,3 +194,6 @@ pub(crate) fn lines<'a>(body: &'a [u8], first_line: u64, limits: &Limits) -> imp
         None
     })
 }
+
+#[cfg(test)]
+mod tests;

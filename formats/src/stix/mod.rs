@@ -1,5 +1,6 @@
 //! STIX 2.0 and 2.1: a package is split into objects without building its tree; each object is read on its own.
 mod bundle;
+mod detect;
 mod envelope;
 mod markings;
 mod object;
@@ -14,6 +15,8 @@ use crate::intel::{Counted, IntelItem, IntelObject, PackageDigest};
 use crate::limits::Limits;
 use crate::poison::Poison;
 use bundle::{Element, Splitter};
+
+pub(crate) use detect::is_stix;
 
 /// Reads a bundle, a TAXII envelope, an array of objects, one object, or several of these one after the other.
 pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelItem)) -> Result<PackageDigest, Poison> {

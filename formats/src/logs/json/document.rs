@@ -57,6 +57,27 @@ impl JsonReader {
         self.tape = tape.reset();
         read
     }
+
+    /// Adds the fields of one object to those that are there, and settles nothing: for a document within another format.
+    ///
+    /// # Errors
+    /// As [`JsonReader::value`]; `invalid-json` and `not-an-object` before a field was added.
+    pub(in crate::logs) fn merge(&mut self, document: &str, fields: &mut Fields) -> Result<(), Refused> {
+        self.input.clear();
+        self.input.extend_from_slice(document.as_bytes());
+        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let parsed = simd_json::fill_tape(&mut self.input, &mut self.buffers, &mut tape);
+        let read = match (parsed, tape.0.first()) {
+            (Err(error), _) => Err(refusal(document.as_bytes(), &error, self.depth)),
+            (Ok(()), Some(&Node::Object { len, .. })) => {
+                self.path.clear();
+                Walk { nodes: &tape.0, at: 1, path: &mut self.path, fields, depth: self.depth }.object(len, 1)
+            }
+            (Ok(()), _) => Err(not_an_object()),
+        };
+        self.tape = tape.reset();
+        read
+    }
 }
 
 fn refusal(document: &[u8], error: &simd_json::Error, depth: usize) -> Refused {

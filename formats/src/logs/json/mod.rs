@@ -4,13 +4,25 @@ mod document;
 mod scan;
 mod sequence;
 
-#[expect(unused_imports, reason = "the driver takes it")]
 pub(super) use cut::JsonCutter;
 pub(super) use document::JsonReader;
 
 /// Names under which services wrap a list of events: an object whose members before that list are scalars is no event, the list's members are.
 const WRAPPERS: [&str; 14] = [
-    "Records", "records", "Events", "events", "value", "items", "Items", "results", "Results", "logs", "data", "entries", "messages", "resources",
+    "Records",
+    "records",
+    "Events",
+    "events",
+    "value",
+    "items",
+    "Items",
+    "results",
+    "Results",
+    "logs",
+    "data",
+    "entries",
+    "messages",
+    "resources",
 ];
 
 #[cfg(test)]
