@@ -5,4 +5,5 @@ mod data;
 mod examples;
 mod grammar;
 mod lists;
+mod logs;
 mod validation;
