@@ -6,4 +6,5 @@ mod data;
 mod examples;
 mod grammar;
 mod lists;
+mod logs;
 mod validation;

@@ -1,5 +1,5 @@
 //! Cuts between records, and keeps the header as prelude.
-use super::delimiter_of;
+use super::{delimiter_of, record_length};
 use super::record::record_end;
 use crate::limits::Limits;
 use crate::logs::frame::{Cut, Step};
@@ -40,8 +40,7 @@ impl Cut for RecordCutter {
             if self.may_go_on(text, end) {
                 return Step::More;
             }
-            let length = record_end(text, self.delimiter).filter(|length| *length <= self.most);
-            let length = length.or_else(|| memchr::memchr(b'\n', text).map(|at| at + 1).filter(|length| *length <= self.most));
+            let length = record_length(text, self.delimiter, self.most);
             return match length {
                 Some(length) => {
                     self.header = text[..length].trim_ascii_end().to_vec();
@@ -57,15 +56,10 @@ impl Cut for RecordCutter {
         let mut used = 0;
         while used < text.len() && used < target {
             let rest = &text[used..];
-            let length = if self.may_go_on(rest, end) {
+            if self.may_go_on(rest, end) {
                 break;
-            } else {
-                record_end(rest, self.delimiter).filter(|length| *length <= self.most)
-            };
-            // A record that never ends is a line.
-            let Some(length) = length.or_else(|| memchr::memchr(b'\n', rest).map(|at| at + 1).filter(|length| *length <= self.most)) else {
-                break;
-            };
+            }
+            let Some(length) = record_length(rest, self.delimiter, self.most) else { break };
             if used > 0 && used + length > target {
                 break;
             }

@@ -104,6 +104,12 @@ impl Reader {
     }
 }
 
+/// The length of the record that a text begins with, or of its line where a quote stays open; nothing if both are over the bound.
+fn record_length(text: &[u8], delimiter: u8, most: usize) -> Option<usize> {
+    let bounded = |length: &usize| *length <= most;
+    record_end(text, delimiter).filter(bounded).or_else(|| memchr::memchr(b'\n', text).map(|at| at + 1).filter(bounded))
+}
+
 /// The names of the columns, no two alike.
 fn names(header: &[u8], reader: &mut Reader, limits: &Limits) -> Result<Vec<String>, Refused> {
     let columns = reader.split(header.strip_prefix(b"\xef\xbb\xbf").unwrap_or(header), limits.event_fields)?;
@@ -131,7 +137,7 @@ pub(super) fn read(piece: &Piece<'_>, fields: &mut Fields, limits: &Limits, out:
     let mut header = piece.prelude;
     if header.is_empty() {
         let start = body.len() - body.trim_ascii_start().len();
-        let length = record_end(&body[start..], delimiter_of(&body[start..])).unwrap_or(body.len() - start);
+        let length = record_length(&body[start..], delimiter_of(&body[start..]), limits.event_bytes).unwrap_or(body.len() - start);
         header = &body[start..start + length];
         at = start + length;
         line += newlines(&body[..at]);

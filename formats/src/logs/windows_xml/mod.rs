@@ -38,6 +38,7 @@ pub(super) fn read(piece: &Piece<'_>, reader: &mut EventReader, fields: &mut Fie
             Found::Nothing(_) => None,
             Found::Event(..) if bytes.len() > limits.event_bytes => Some(Err(too_large(limits.event_bytes))),
             Found::Event(..) => Some(reader.event(bytes, fields, limits)),
+            Found::Junk(..) if scan::is_event(bytes) => Some(Err(Refused::new("truncated", "another <Event> begins before this one ends"))),
             Found::Junk(..) => Some(Err(Refused::new("not-an-event", "text that is no <Event>"))),
             Found::Open(_) => Some(Err(Refused::new("truncated", "the input ends within an <Event>"))),
         };

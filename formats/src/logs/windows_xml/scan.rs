@@ -26,7 +26,7 @@ pub(super) fn first_event(text: &[u8]) -> Option<usize> {
     memmem::find_iter(text, b"<Event").find(|at| is_event(&text[*at..]))
 }
 
-fn is_event(text: &[u8]) -> bool {
+pub(super) fn is_event(text: &[u8]) -> bool {
     text.starts_with(b"<Event") && text.get(6).is_some_and(|byte| matches!(byte, b'>' | b' ' | b'\t' | b'\r' | b'\n' | b'/'))
 }
 
