@@ -5,7 +5,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use bytes::Bytes;
-use sightline_formats::{EventItem, IntelFormat, IntelItem, IntelObject, Limits, Poison, parse_events, parse_intel};
+use sightline_formats::logs::record::{RecordReader, Told};
+use sightline_formats::sources::Sources;
+use sightline_formats::{FlatEvent, IntelFormat, IntelItem, IntelObject, Limits, Poison, parse_intel};
 
 fn write_object(text: &mut String, index: u64, object: &IntelObject) {
     writeln!(text, "{index} {} {:?}", object.id, object.name.as_deref().unwrap_or_default()).unwrap();
@@ -47,17 +49,19 @@ fn intel(bytes: &[u8]) -> String {
 
 fn events(bytes: &[u8]) -> String {
     let mut text = String::new();
-    let count = parse_events(bytes, &Limits::default(), &mut |item| match item {
-        EventItem::Event { index, event } => {
-            let at = event.timestamp.map_or("-".to_owned(), |at| at.to_string());
-            writeln!(text, "{index} {at} {} {}", event.hash, event.fields).unwrap();
-            for found in &event.observables {
-                writeln!(text, "  {} {} in {}", found.observable.kind(), found.observable.value(), found.field).unwrap();
+    let sources = Sources::default();
+    RecordReader::new(&Limits::default()).read(bytes, Told::default(), &mut |_, read| {
+        match read.fields.and_then(|fields| FlatEvent::of(fields, &sources)) {
+            Ok(event) => {
+                let at = event.timestamp.map_or("-".to_owned(), |at| at.to_string());
+                writeln!(text, "line {} {at} {} {}", read.line, event.hash, event.fields).unwrap();
+                for found in &event.observables {
+                    writeln!(text, "  {} {} in {}", found.observable.kind(), found.observable.value(), found.field).unwrap();
+                }
             }
+            Err(refused) => writeln!(text, "refused line {} {}: {}", read.line, refused.reason, refused.message).unwrap(),
         }
-        EventItem::Poison(poison) => write_poison(&mut text, &poison),
     });
-    writeln!(text, "{count} events").unwrap();
     text
 }
 

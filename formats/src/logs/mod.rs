@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | [`detect`] | names the format, by content |
 //! | [`frame`] | cuts a stream into pieces of whole records, for a topic |
+//! | [`stream`] | a stream of any size to pieces |
+//! | [`record`] | a record of a topic: a piece, or anything |
 //! | [`json`] | JSON: documents, sequences, lists, wrappers |
 //! | the others | a format each: a piece to the fields of its records |
 //!
@@ -19,6 +21,8 @@ pub mod json;
 mod key_value;
 mod leef;
 mod lines;
+pub mod record;
+pub mod stream;
 mod syslog;
 mod text;
 mod w3c;
