@@ -3,7 +3,8 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`detect`] | names the format, by content |
-//! | [`frame`] | cuts a stream into pieces of whole records, for a topic |
+//! | [`frame`] | what cuts a format says of a text |
+//! | [`stream`] | cuts a stream into pieces of whole records, for a topic |
 //! | [`json`] | JSON: documents, sequences, lists, wrappers |
 //! | the others | a format each: a piece to the fields of its records |
 //!
@@ -19,6 +20,7 @@ pub mod json;
 mod key_value;
 mod leef;
 mod lines;
+pub mod stream;
 mod syslog;
 mod text;
 mod w3c;
