@@ -3,8 +3,8 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`detect`] | names the format, by content |
-//! | [`frame`] | cuts a stream into pieces of whole records, for a topic |
-//! | [`stream`] | a stream of any size to pieces |
+//! | [`frame`] | what cuts a format says of a text |
+//! | [`stream`] | cuts a stream into pieces of whole records, for a topic |
 //! | [`record`] | a record of a topic: a piece, or anything |
 //! | [`json`] | JSON: documents, sequences, lists, wrappers |
 //! | the others | a format each: a piece to the fields of its records |

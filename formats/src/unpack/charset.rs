@@ -68,7 +68,8 @@ fn has_nuls(head: &[u8], width: usize, places: &[usize]) -> bool {
         like += usize::from(places.iter().all(|place| sign[*place] == 0));
         unlike += usize::from(sign.iter().enumerate().any(|(at, byte)| *byte == 0 && !places.contains(&at)));
     }
-    like * 10 >= all * 7 && unlike * 100 <= all
+    let is_whole = head.len() >= SAMPLE || head.len().is_multiple_of(width);
+    is_whole && all > 1 && like * 10 >= all * 7 && unlike * 100 <= all
 }
 
 /// Decodes UTF-32, which no web page may be written in and `encoding_rs` therefore leaves out.

@@ -24,6 +24,16 @@ struct Header {
     name: String,
 }
 
+/// What may follow a member.
+enum After {
+    /// Another.
+    Next,
+    /// Nothing, and whoever read the member was told why.
+    Told,
+    /// Nothing that could be found.
+    Lost,
+}
+
 impl Walk<'_> {
     /// The members as far as they go. `error` is what was wrong with the directory; without one, the caller tells what is.
     pub(super) fn salvage(&mut self, path: &str, mut file: impl BufRead, layers: u32, error: Option<String>) -> Flow {
@@ -40,10 +50,11 @@ impl Walk<'_> {
                     break;
                 }
             };
+            members += 1;
             match self.salvaged(path, &mut file, &header, layers)? {
-                true => members += 1,
-                // Whoever read it has been told why it ends, and nothing follows.
-                false => return Ok(()),
+                After::Next => {}
+                After::Told => return Ok(()),
+                After::Lost => break,
             }
         }
         let Some(error) = error else { return Ok(()) };
@@ -53,8 +64,8 @@ impl Walk<'_> {
         self.refuse(path, refused)
     }
 
-    /// Shows a member; says whether another may follow.
-    fn salvaged(&mut self, path: &str, file: &mut impl BufRead, header: &Header, layers: u32) -> Result<bool, Stop> {
+    /// Shows a member.
+    fn salvaged(&mut self, path: &str, file: &mut impl BufRead, header: &Header, layers: u32) -> Result<After, Stop> {
         let member = format!("{path}!{}", header.name);
         let packed = Cell::new(0);
         let spent = self.spent;
@@ -66,7 +77,7 @@ impl Walk<'_> {
             // Where it ends is said behind it.
             let refused = if header.is_encrypted { encrypted() } else { method_unknown(header.method) };
             self.refuse(&member, refused)?;
-            return Ok(false);
+            return Ok(After::Lost);
         }
         if header.has_descriptor {
             let mut deflated = flate2::bufread::DeflateDecoder::new(Known { inner: &mut *file, left: u64::MAX, packed: &packed });
@@ -76,7 +87,11 @@ impl Walk<'_> {
                 self.content(&member, &mut content, layers, false)?;
             }
             let drained = io::copy(&mut content, &mut io::sink());
-            return Ok(!has_failed && drained.is_ok() && skip_descriptor(file).is_ok());
+            return Ok(match drained {
+                _ if has_failed => After::Told,
+                Ok(_) if skip_descriptor(file).is_ok() => After::Next,
+                _ => After::Lost,
+            });
         }
         let mut known = Known { inner: &mut *file, left: header.packed, packed: &packed };
         let mut has_failed = false;
@@ -97,7 +112,11 @@ impl Walk<'_> {
             self.refuse(&member, method_unknown(header.method))?;
         }
         // A member that is corrupt within has an end all the same.
-        Ok(io::copy(&mut known, &mut io::sink()).is_ok())
+        Ok(match io::copy(&mut known, &mut io::sink()) {
+            Ok(_) => After::Next,
+            Err(_) if has_failed => After::Told,
+            Err(_) => After::Lost,
+        })
     }
 }
 
@@ -149,7 +168,8 @@ fn skip_descriptor(file: &mut impl BufRead) -> io::Result<()> {
     let marked = if file.fill_buf()?.starts_with(b"PK") { 4 } else { 0 };
     let mut rest = [0; 24];
     file.read_exact(&mut rest[..marked + 12])?;
-    if !file.fill_buf()?.starts_with(b"PK") {
+    let next = file.fill_buf()?;
+    if !next.is_empty() && !next.starts_with(b"PK") {
         file.read_exact(&mut rest[..8])?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Cuts a stream of JSON between values, and takes off what encloses them: the brackets of a list, and an object that only wraps a list
 //! (`{"Records":[…]}`), however long the list is.
 use super::WRAPPERS;
+use super::oversize::Oversize;
 use super::scan::{End, end_of_rest, end_of_string, end_of_value};
 use crate::event::fields::Refused;
 use crate::logs::frame::{Cut, Step};
@@ -14,6 +15,8 @@ pub(crate) struct JsonCutter {
     /// Whether the next object may wrap a list: the first does, or one after a wrapper.
     may_wrap: bool,
     most: usize,
+    /// Within a value that was refused for its size.
+    oversize: Option<Oversize>,
 }
 
 /// What the text is in.
@@ -27,7 +30,7 @@ enum Within {
 impl JsonCutter {
     /// Refuses values of more than `most` bytes.
     pub(crate) fn new(most: usize) -> Self {
-        Self { within: Within::Nothing, may_wrap: true, most }
+        Self { within: Within::Nothing, may_wrap: true, most, oversize: None }
     }
 
     fn at_top(&mut self, text: &[u8], target: usize, end: bool) -> Step {
@@ -66,7 +69,10 @@ impl JsonCutter {
                     End::Open if !end && text.len() < self.most => Step::More,
                     End::Open | End::Broken(_) => {
                         self.within = Within::Nothing;
-                        Step::Refused { used: line_of(text, 0), refused: Refused::new("truncated", "the object around a list of events does not end") }
+                        Step::Refused {
+                            used: line_of(text, 0),
+                            refused: Refused::new("truncated", "the object around a list of events does not end"),
+                        }
                     }
                 };
             }
@@ -97,6 +103,8 @@ impl JsonCutter {
                 },
             };
             match value {
+                // A large one goes alone: a record of the topic holds so much.
+                End::At(length) if done > 0 && start + length > target + target / 2 => break,
                 End::At(length) => done = start + length,
                 // What came before it first.
                 End::Open | End::Broken(_) if done > 0 => break,
@@ -111,7 +119,12 @@ impl JsonCutter {
                 }
                 End::Open if text.len() - start > self.most => {
                     let refused = Refused::new("event-too-large", format!("an event larger than limits.event_bytes ({})", self.most));
-                    return Step::Refused { used: line_of(text, start), refused };
+                    let mut oversize = Oversize::default();
+                    let ending = oversize.end(&text[start..]);
+                    if ending.is_none() {
+                        self.oversize = Some(oversize);
+                    }
+                    return Step::Refused { used: ending.map_or(text.len(), |length| start + length.max(1)), refused };
                 }
                 End::Open => return Step::More,
             }
@@ -122,6 +135,15 @@ impl JsonCutter {
 
 impl Cut for JsonCutter {
     fn cut(&mut self, text: &[u8], target: usize, end: bool) -> Step {
+        if let Some(oversize) = &mut self.oversize {
+            let ending = oversize.end(text);
+            if ending.is_some() {
+                self.oversize = None;
+            }
+            if ending != Some(0) {
+                return Step::Skip(ending.unwrap_or(text.len()));
+            }
+        }
         let blanks = text.iter().take_while(|byte| is_between(**byte)).count();
         if blanks > 0 {
             return Step::Skip(blanks);
@@ -139,7 +161,7 @@ impl Cut for JsonCutter {
     }
 }
 
-fn is_between(byte: u8) -> bool {
+pub(super) fn is_between(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b',')
 }
 

@@ -1,6 +1,7 @@
 //! JSON in any arrangement.
 mod cut;
 mod document;
+mod oversize;
 mod scan;
 mod sequence;
 

@@ -47,6 +47,24 @@ fn a_line_of_ten_megabytes_is_refused_with_its_place_and_the_rest_goes_on() {
     assert_eq!(read(text.as_bytes(), Some(LogFormat::Text), &limits), ["1: one", "2: two", "3! event-too-large", "4: four"]);
     let json = format!("{{\"a\":1}}\n{{\"a\":\"{long}\"}}\n{{\"a\":3}}\n");
     assert_eq!(read(json.as_bytes(), None, &limits), ["1: {\"a\":1}", "2! event-too-large", "3: {\"a\":3}"]);
+    let list = format!("[{{\"a\":1}},{{\"a\":[{{\"b\":\"]}}\\\"{long}\"}}]}},{{\"a\":3}}]\n{{\"a\":4}}\n");
+    assert_eq!(read(list.as_bytes(), None, &limits), ["1: {\"a\":1}", "1! event-too-large", "1: {\"a\":3}", "2: {\"a\":4}"]);
+}
+
+#[test]
+fn a_large_event_goes_alone() {
+    let large = "x".repeat(900_000);
+    let text = format!("[{}{{\"a\":\"{large}\"}},{{\"a\":2}}]", "{\"a\":1},".repeat(50_000));
+    let mut sizes = Vec::new();
+    LogStream::open(text.as_bytes())
+        .pieces(LogFormat::Json, &Limits::default(), &mut |framed| {
+            if let Framed::Piece(piece) = framed {
+                sizes.push(piece.body.len());
+            }
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert!(sizes.iter().all(|size| *size < 950_000), "{sizes:?}");
 }
 
 #[test]
