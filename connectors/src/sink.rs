@@ -87,6 +87,14 @@ pub trait SinkConnector: Send {
         Ok(None)
     }
 
+    /// The same, with each row held against what was written with its digest, if that takes a full read. `verify` asks for these.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    async fn sealed_sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        Ok(self.sums(ty).await?.filter(|sums| !sums.unsealed))
+    }
+
     /// What [`scan`](Self::scan) gives for `record` when the store holds it faithfully: a digest of the fields that this store keeps.
     fn digest(&self, record: &OutputRecord) -> ContentHash;
 

@@ -85,7 +85,8 @@ impl SinkConnector for SqliteSink {
     }
 
     async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
-        sums::sums(self.connection()?, ty)
+        let config = self.config.clone();
+        sums::sums(self.connection()?, &config, ty)
     }
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {
