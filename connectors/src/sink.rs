@@ -57,18 +57,13 @@ pub trait SinkConnector: Send {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError>;
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError>;
 
     /// Calls `visit` for each record of `ty` whose digest, or whose key, is in one of `slots`; those that have no digest are in all of them.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    async fn scan_slots(
-        &mut self,
-        ty: RecordType,
-        slots: &BTreeSet<Slot>,
-        visit: &mut (dyn FnMut(Stored) + Send),
-    ) -> Result<(), SinkError> {
+    async fn scan_slots(&mut self, ty: RecordType, slots: &BTreeSet<Slot>, visit: Visit<'_>) -> Result<(), SinkError> {
         self.scan(ty, &mut |stored| {
             if slots.contains(&slot_of(stored.key.as_bytes())) {
                 visit(stored);
@@ -149,6 +144,9 @@ pub trait Rebuild: Send {
     /// Drops the old places, unless they are kept, when nobody reads them any more; returns those that were read for longer than `patience`.
     async fn finish(&mut self, patience: Duration) -> Result<Vec<String>, SinkError>;
 }
+
+/// Is called for each record that a store holds.
+pub type Visit<'a> = &'a mut (dyn FnMut(Stored) + Send);
 
 /// A record as a store holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -9,8 +9,8 @@ use sightline_schemas::avro::{Decoder, OutputRecord, RecordType};
 use sightline_schemas::registry::SchemaRegistry;
 use sightline_schemas::topic::{Topics, split_key};
 
-use crate::batch::{Op, RecordError, SinkRecord};
 use super::held::{Held, Line};
+use crate::batch::{Op, RecordError, SinkRecord};
 use crate::digest::{Slot, Sums, slot_of};
 use crate::runtime::ranges;
 
@@ -47,7 +47,6 @@ pub struct View {
     /// The highest epoch seen.
     pub epoch: u64,
 }
-
 
 impl View {
     /// What the records of a type add up to.

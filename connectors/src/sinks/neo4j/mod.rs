@@ -30,7 +30,7 @@ pub use config::Neo4jConfig;
 
 use crate::batch::Batch;
 use crate::digest::{Slot, Sums};
-use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
+use crate::sink::{Mended, SinkConnector, SinkError, Visit, Wrong};
 use known::KnownEdges;
 
 const TYPES: &[RecordType] = &[RecordType::Entity, RecordType::Observable, RecordType::Link, RecordType::Relation, RecordType::Sighting];
@@ -120,18 +120,13 @@ impl SinkConnector for Neo4jSink {
         self.keep_if(written)
     }
 
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError> {
         let graph = self.graph().await?;
         let scanned = scan::scan(&graph, ty, None, visit).await;
         self.keep_if(scanned)
     }
 
-    async fn scan_slots(
-        &mut self,
-        ty: RecordType,
-        slots: &BTreeSet<Slot>,
-        visit: &mut (dyn FnMut(Stored) + Send),
-    ) -> Result<(), SinkError> {
+    async fn scan_slots(&mut self, ty: RecordType, slots: &BTreeSet<Slot>, visit: Visit<'_>) -> Result<(), SinkError> {
         let graph = self.graph().await?;
         let scanned = scan::scan(&graph, ty, Some(slots), visit).await;
         self.keep_if(scanned)

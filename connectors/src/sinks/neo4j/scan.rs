@@ -9,18 +9,13 @@ use sightline_schemas::avro::RecordType;
 use super::{content, session};
 use crate::digest::{Digest, Slot};
 use crate::relational::{Cell, digest};
-use crate::sink::{SinkError, Stored};
+use crate::sink::{SinkError, Stored, Visit};
 
 /// Rows that the server sends at a time.
 pub(super) const PAGE: usize = 2_000;
 
 /// Reads records: all of a type, or those whose digest is in `slots` and those that have none.
-pub(super) async fn scan(
-    graph: &Graph,
-    ty: RecordType,
-    slots: Option<&BTreeSet<Slot>>,
-    visit: &mut (dyn FnMut(Stored) + Send),
-) -> Result<(), SinkError> {
+pub(super) async fn scan(graph: &Graph, ty: RecordType, slots: Option<&BTreeSet<Slot>>, visit: Visit<'_>) -> Result<(), SinkError> {
     let Some((pattern, held)) = pattern(ty) else { return Ok(()) };
     let within = if slots.is_some() { "AND (x.digest IS NULL OR x.digest % 256 IN $slots)" } else { "" };
     let slots: Vec<i64> = slots.into_iter().flatten().map(|slot| i64::from(*slot)).collect();
