@@ -70,34 +70,35 @@ fn main() {
         let config = ConnectorConfig::new("bench", class, serde_json::from_value(options).unwrap());
         let cell = Cell::new(args.log, folder.path(), class, build(&config).unwrap().supports());
         runtime.block_on(cell.fill(&mut *build(&config).unwrap(), args.records));
-        let mut rounds: Vec<[f64; 7]> = Vec::new();
+        let mut rounds: Vec<[f64; 5]> = Vec::new();
         for _ in 0..args.rounds {
-            memory::forget_peak();
-            let (start, before) = (Processor::now(), memory::resident());
+            let start = Processor::now();
             let outputs = cell.outputs();
             let view = outputs.view().unwrap();
-            let (topics, held, peak) = (start.passed(), memory::resident().saturating_sub(before), memory::peak() - before);
+            let topics = start.passed();
             let start = Processor::now();
             let report = runtime.block_on(verify(&outputs, &view, &mut *build(&config).unwrap(), Duration::from_secs(60))).unwrap();
             let ours = start.passed();
             assert!(report.is_equal(), "{report:?}");
             assert_eq!(report.types.values().map(|ty| ty.equal).sum::<u64>(), args.records as u64);
-            let a_record = |bytes: u64| bytes as f64 / args.records as f64;
-            rounds.push([ours[0], ours[1], full_read(class, folder.path()), topics[0], topics[1], a_record(held), a_record(peak)]);
+            rounds.push([ours[0], ours[1], full_read(class, folder.path()), topics[0], topics[1]]);
         }
         let median = |at: usize| {
             let mut figures: Vec<f64> = rounds.iter().map(|round| round[at]).collect();
             figures.sort_by(f64::total_cmp);
             figures[figures.len() / 2]
         };
-        let [ours, busy, theirs, topics, reading, held, peak] = std::array::from_fn(median);
+        let [ours, busy, theirs, topics, reading] = std::array::from_fn(median);
         let verdict = if ours < 5.0 { "met" } else { "missed" };
-        println!("{class}: {} records, median of {} rounds", args.records, args.rounds);
+        println!(
+            "{class}: {} records, median of {} rounds; peak memory of this process {:.0} MB",
+            args.records,
+            args.rounds,
+            memory::peak() as f64 / 1e6
+        );
         println!("  verify of the store  {ours:>8.2} s   (below 5: {verdict}); {busy:.2} s of this process's processor time");
         println!("  a full read          {theirs:>8.2} s   ratio {:.2}", ours / theirs);
         println!("  the topics, once     {topics:>8.2} s   {reading:.2} s of processor time");
-        println!("  memory, most in the first round: {held:.0} bytes a record held, {peak:.0} at most while reading");
-        println!("  by round: {}", rounds.iter().map(|round| format!("{:.0}/{:.0} B", round[5], round[6])).collect::<Vec<_>>().join(", "));
         if class != "sqlite" {
             clean(class);
         }

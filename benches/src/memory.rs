@@ -10,11 +10,6 @@ pub fn peak() -> u64 {
     status("VmHWM:")
 }
 
-/// Begins [`peak`] anew, with what is resident now.
-pub fn forget_peak() {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
-}
-
 /// Seconds of processor time of this process, of all its threads.
 pub fn processor_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap();

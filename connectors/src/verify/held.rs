@@ -80,3 +80,38 @@ impl Line {
         Some(Self { key, epoch, digest: record.value.as_ref().map(|value| Digest::of(ty, key, value, epoch)) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the tables take: a bucket is an entry and a byte, and seven of eight may be used before there are twice as many.
+    fn bytes(held: &Held) -> usize {
+        let buckets = held.slots.iter().map(|slot| (slot.capacity() * 8 / 7).next_power_of_two());
+        buckets.map(|buckets| buckets * (size_of::<(u64, Digest)>() + 1)).sum()
+    }
+
+    #[test]
+    fn a_record_takes_no_more_than_sixty_bytes_however_many_there_are() {
+        let mut held = Held::default();
+        for n in 0..300_000_u64 {
+            let key = ContentHash::of(&n.to_le_bytes());
+            held.put(key, Some(Digest { bits: key.0[0], epoch: 1 }));
+            // Slots double one by one.
+            if n >= 50_000 && n % 997 == 0 {
+                assert!(bytes(&held) as u64 <= 60 * (n + 1), "{} bytes for {n} records", bytes(&held));
+            }
+        }
+        assert_eq!(held.sums.count(), 300_000);
+    }
+
+    #[test]
+    fn what_is_put_in_the_place_of_a_record_gives_back_what_was_there() {
+        let (mut held, key) = (Held::default(), ContentHash::of(b"t:1"));
+        let digest = |epoch| Digest { bits: key.0[0] & 255, epoch };
+        assert_eq!(held.put(key, Some(digest(1))), None);
+        assert_eq!(held.put(key, Some(digest(2))), Some(digest(1)));
+        assert_eq!(held.put(key, None), Some(digest(2)));
+        assert_eq!((held.put(key, None), held.sums), (None, Sums::default()));
+    }
+}
