@@ -32,7 +32,7 @@ use crate::epoch::{Epoch, trim};
 use crate::lane::Committed;
 
 /// How many vnodes may wait for the disk: a worker that writes faster waits, so that a snapshot never is a second copy of the state in memory.
-const QUEUE: usize = 64;
+const QUEUE: usize = 16;
 /// How often the lanes are looked at while a snapshot waits for them.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the last snapshot of a run waits for lanes that are ending too.

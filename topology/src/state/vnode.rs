@@ -48,8 +48,10 @@ impl<K> Changes<K> {
         self.dirty = true;
     }
 
-    fn has(&self, row: u32) -> bool {
-        self.rows.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
+    /// The numbers of the rows that changed; some may be gone. A snapshot of a few changes looks at those rows alone.
+    fn rows(&self) -> impl Iterator<Item = u32> {
+        let words = (0u32..).step_by(64).zip(&self.rows).filter(|(_, word)| **word != 0);
+        words.flat_map(|(first, word)| (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit))
     }
 
     /// Whether a segment of so many changes is worth while: what was written since the vnode was written whole must stay below what that cost, so that
@@ -131,11 +133,13 @@ where
         gone.sort_unstable();
         gone.dedup();
         gone.retain(|key| self.find(key, hasher).is_none());
-        let changed = self.rows.iter().filter(|(at, _)| self.changes.has(*at)).count() + gone.len();
+        let changes: Vec<_> = self.changes.rows().filter_map(|at| self.rows.get(at)).map(|row| (&row.0, Some(&row.1))).collect();
+        let changed = changes.len() + gone.len();
         let whole = !self.changes.is_worth(changed);
-        let rows = self.rows.iter().filter(|(at, _)| whole || self.changes.has(*at)).map(|(_, row)| (&row.0, Some(&row.1)));
-        let tombstones = gone.iter().filter(|_| !whole).map(|key| (key, None));
-        let mut sorted: Vec<_> = rows.chain(tombstones).collect();
+        let mut sorted: Vec<_> = match whole {
+            true => self.rows.iter().map(|(_, row)| (&row.0, Some(&row.1))).collect(),
+            false => changes.into_iter().chain(gone.iter().map(|key| (key, None))).collect(),
+        };
         sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
         let mut entries = Entries::default();
         let pushed = sorted.into_iter().try_for_each(|(key, value)| entries.push(key, value));
