@@ -90,8 +90,8 @@ impl Operator {
     fn hydrate(&mut self, vnode: u8, out: &mut Vec<Change>) {
         let tables = self.state.tables.borrow();
         for (key, head) in tables.heads.iter_vnode(vnode) {
-            let Some(Emitted { claim, active, wakes, .. }) = head.emitted(tables.wall) else { continue };
-            if let Some(at) = wakes {
+            let Some(winner) = head.winner() else { continue };
+            if let Some(at) = winner.next_change(tables.wall) {
                 self.timers.schedule(*key, at);
             }
             if !is_relationship(*key) {
@@ -101,10 +101,10 @@ impl Operator {
                 facts_out(*key, facts, 1, out);
             }
             if is_observed_data(*key)
-                && let Some(object) = self.state.read(&claim)
+                && let Some(object) = self.state.read(winner)
             {
-                let row = Box::new(entity_record(*key, head, &object, active));
-                let origin = claim.from.origin.into();
+                let row = Box::new(entity_record(*key, head, &object, winner.is_active(tables.wall)));
+                let origin = winner.from.origin.into();
                 out.push(Change::Observed(Box::new(ObservedMessage::Row { entity: *key, row: Some(row), origin })));
             }
         }
