@@ -255,6 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_churns_between_two_snapshots_does_not_grow() {
+        let mut table = KeyedTable::default();
+        for key in 0..100 {
+            table.insert(Key(key << 8), 0u16);
+        }
+        store(&mut table, &mut KeyedTable::default());
+        let before = table.bytes();
+        for key in 100..100_000 {
+            table.insert(Key(key << 8), 0);
+            table.remove(&Key((key - 100) << 8));
+        }
+        assert!(table.bytes() < 4 * before, "{before} bytes became {}", table.bytes());
+    }
+
+    #[test]
     fn names_are_stored_as_words_not_as_numbers_of_this_process() {
         let mut entries = Entries::default();
         entries.push(&Key(1), Some(&FeedId::new("a-feed-with-a-name").unwrap())).unwrap();

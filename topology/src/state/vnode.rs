@@ -48,6 +48,16 @@ impl<K> Changes<K> {
         self.dirty = true;
     }
 
+    fn gone(&mut self, key: K) {
+        self.dirty = true;
+        if self.gone.len() < self.whole {
+            self.gone.push(key);
+        } else {
+            // All of it will be written: a table that churns for long between snapshots must not remember every key that it had.
+            (self.whole, self.gone) = (0, Vec::new());
+        }
+    }
+
     /// The numbers of the rows that changed; some may be gone. A snapshot of a few changes looks at those rows alone.
     fn rows(&self) -> impl Iterator<Item = u32> {
         let words = (0u32..).step_by(64).zip(&self.rows).filter(|(_, word)| **word != 0);
@@ -100,8 +110,7 @@ impl<K: Eq + Hash + Ord + Clone, V> Vnode<K, V> {
         let rows = &self.rows;
         let found = self.index.find_entry(hasher.hash_one(key), |at| rows[*at].0 == *key);
         let (key, value) = self.rows.remove(found.ok()?.remove().0)?;
-        self.changes.gone.push(key);
-        self.changes.dirty = true;
+        self.changes.gone(key);
         Some(value)
     }
 
@@ -115,7 +124,8 @@ impl<K: Eq + Hash + Ord + Clone, V> Vnode<K, V> {
 
     pub(super) fn bytes(&self) -> usize {
         // hashbrown: a number and a control byte a slot, and a load of at most 7/8.
-        self.index.capacity() * 8 / 7 * (size_of::<u32>() + 1) + self.rows.bytes() + self.changes.rows.capacity() * 8
+        let index = self.index.capacity() * 8 / 7 * (size_of::<u32>() + 1);
+        index + self.rows.bytes() + self.changes.rows.capacity() * size_of::<u64>() + self.changes.gone.capacity() * size_of::<K>()
     }
 }
 
@@ -171,7 +181,7 @@ where
             }
             match value {
                 Some(value) => drop(self.add(key, value, hasher)),
-                None => self.changes.gone.push(key),
+                None => self.changes.gone(key),
             }
         }
         self.written(whole, segment.len());
