@@ -18,7 +18,7 @@ use crate::source::InputTopic;
 use crate::state::documents::Documents;
 use crate::state::fetch::fetch;
 use crate::state::manifest::{self, Manifest};
-use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
+use crate::state::segment::{self, Segment, SegmentError, SegmentMeta};
 use crate::state::snapshot::{Role, SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
 use crate::state::store::{StateStore, StoreError};
 use crate::tables::{TableId, Tables};
@@ -114,7 +114,7 @@ pub struct Recovered {
 
 /// What a state depends on beside its input. Bounds are part of it: other bounds, other dead letters.
 pub(crate) fn fingerprint(settings: &TopologySettings) -> String {
-    let state = serde_json::json!({ "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits });
+    let state = serde_json::json!({ "segments": segment::VERSION, "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits });
     let hash = blake3::hash(state.to_string().as_bytes()).to_hex();
     format!("{}-{}", env!("CARGO_PKG_VERSION"), &hash[..16])
 }
@@ -319,18 +319,21 @@ fn load_all(directory: &Path, manifest: &Manifest, place: Place, snapshots: &Sna
     })
 }
 
-fn load(tables: &mut Tables, meta: &SegmentMeta, entries: &[Entry]) -> Result<(), SegmentError> {
+fn load(tables: &mut Tables, meta: &SegmentMeta, segment: &Segment) -> Result<(), SegmentError> {
     let Some(table) = TableId::ALL.into_iter().find(|table| *table as u8 == meta.table) else { return Ok(()) };
     match table {
         TableId::Feeds => {
-            tables.feeds.extend(entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?);
+            for entry in segment.iter() {
+                let (feed, known) = entry.decode()?;
+                tables.feeds.extend(known.map(|known| (feed, known)));
+            }
             Ok(())
         }
-        TableId::Heads => tables.heads.load(entries),
-        TableId::Packages => tables.packages.load(entries),
-        TableId::Parts => tables.parts.load(entries),
-        TableId::Waiting => tables.waiting.load(entries),
-        TableId::Index => tables.index.load(entries),
+        TableId::Heads => tables.heads.load(meta, segment),
+        TableId::Packages => tables.packages.load(meta, segment),
+        TableId::Parts => tables.parts.load(meta, segment),
+        TableId::Waiting => tables.waiting.load(meta, segment),
+        TableId::Index => tables.index.load(meta, segment),
     }
 }
 

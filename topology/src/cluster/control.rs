@@ -15,7 +15,7 @@ use crate::epoch::{Epoch, JournalEntry};
 use crate::state::documents::Mark;
 use crate::state::segment::SegmentMeta;
 
-/// The largest frame that is read: a snapshot's part names at most 6 × 256 segments and 256 marks, an entry its partitions.
+/// The largest frame that is read: a snapshot's part names at most 2 × 6 × 256 segments and 256 marks, an entry its partitions.
 const FRAME: usize = 64 << 20;
 
 /// What process 0 says.
@@ -61,7 +61,7 @@ pub enum ToLeader {
 pub struct Part {
     /// Which snapshot.
     pub epoch: Epoch,
-    /// The newest segments that it has written in its life; nothing if it could not write them.
+    /// The newest segments that it has written in its life, whole ones and changes; nothing if it could not write them.
     pub written: Option<(Vec<SegmentMeta>, Vec<Mark>)>,
 }
 

@@ -76,8 +76,9 @@ fn newest(directory: &Path) -> Option<u64> {
 
 fn restore(directory: &Path) -> BTreeMap<u32, u64> {
     let manifest = manifest::list(directory).remove(0);
-    let entries = manifest.segments.iter().flat_map(|meta| segment::read(directory, meta).unwrap());
-    entries.map(|entry| entry.decode::<Key, u64>().unwrap()).map(|(key, value)| (key.0, value)).collect()
+    let mut table = KeyedTable::<Key, u64>::default();
+    manifest.segments.iter().for_each(|meta| table.load(meta, &segment::read(directory, meta).unwrap()).unwrap());
+    table.iter().map(|(key, value)| (key.0, *value)).collect()
 }
 
 fn directory() -> TempDir {
@@ -136,7 +137,7 @@ fn what_the_disk_refused_is_in_the_next_snapshot() {
     let mut run = Run::start(directory.path(), None);
     run.committed.set_durable(0, Epoch(100));
     // A directory in the way of the file stands for a disk that refuses; the run must know nothing of it beforehand.
-    let in_the_way = directory.path().join(SegmentMeta { table: TABLE, vnode: 7, epoch: Epoch(5) }.file_name());
+    let in_the_way = directory.path().join(SegmentMeta { table: TABLE, vnode: 7, epoch: Epoch(5), whole: true }.file_name());
     fs::create_dir(&in_the_way).unwrap();
     run.table.insert(Key(7), 70);
     run.table.insert(Key(8), 80);
@@ -148,6 +149,33 @@ fn what_the_disk_refused_is_in_the_next_snapshot() {
     run.snapshot(6);
     run.wait_for(6);
     assert_eq!(restore(directory.path()), BTreeMap::from([(7, 70), (8, 80), (9, 90)]));
+    run.close();
+}
+
+#[test]
+fn a_whole_vnode_that_the_disk_refused_is_there_before_what_changed_in_it_counts() {
+    let directory = directory();
+    let mut run = Run::start(directory.path(), None);
+    run.committed.set_durable(0, Epoch(100));
+    let in_the_way = directory.path().join(SegmentMeta { table: TABLE, vnode: 7, epoch: Epoch(5), whole: true }.file_name());
+    fs::create_dir(&in_the_way).unwrap();
+    for key in 0..100 {
+        run.table.insert(Key(7 + 256 * key), 70);
+    }
+    run.snapshot(5);
+    run.table.insert(Key(7), 71);
+    // The changes alone can be written, what they change cannot.
+    run.snapshot(6);
+    std::thread::sleep(LOOK * 5);
+    assert_eq!(newest(directory.path()), None);
+    fs::remove_dir(&in_the_way).unwrap();
+    run.table.remove(&Key(7 + 256));
+    run.snapshot(7);
+    run.wait_for(7);
+    let metas: Vec<_> = manifest::list(directory.path())[0].segments.iter().map(|meta| (meta.epoch.0, meta.whole)).collect();
+    assert_eq!(metas, [(5, true), (7, false)]);
+    let restored = restore(directory.path());
+    assert_eq!((restored.len(), restored[&7], restored.get(&263), restored[&519]), (99, 71, None, 70));
     run.close();
 }
 
@@ -192,7 +220,7 @@ const KILLS: u32 = 50;
 
 /// Which key an epoch changes: all vnodes, in no order.
 fn key_of(epoch: u64) -> Key {
-    Key((epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as u32)
+    Key((epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as u32)
 }
 
 fn document_of(epoch: u64) -> String {
@@ -211,7 +239,7 @@ fn reopen(directory: &Path, sender: SnapshotSender) -> (Option<Manifest>, Stored
     let manifest = manifest::list(directory).into_iter().next();
     let mut table = Stored::default();
     for meta in manifest.iter().flat_map(|manifest| &manifest.segments) {
-        table.load(&segment::read(directory, meta).unwrap()).unwrap();
+        table.load(meta, &segment::read(directory, meta).unwrap()).unwrap();
     }
     let marks = manifest.as_ref().map(|manifest| manifest.documents.clone()).unwrap_or_default();
     let documents = Documents::open(directory, |_| true, &marks, sender).unwrap();
