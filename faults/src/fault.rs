@@ -2,7 +2,9 @@
 use fastrand::Rng;
 use sightline_failpoints::Point;
 
+use crate::cell::Place;
 use crate::damage::Damage;
+use crate::pair::PROCESSES;
 
 macro_rules! faults {
     ($($variant:ident $name:literal $what:literal)*) => {
@@ -45,6 +47,7 @@ faults! {
     ClockJump "clock-jump" "the wall clock jumps by up to 30 days, forwards and backwards"
     Poison "poison" "an input makes a parser panic"
     Zombie "zombie" "SIGSTOP, a second process takes over, SIGCONT"
+    ProcessDies "process-dies" "of a cell of two processes one dies, at a failpoint or at random, or is stopped until it is replaced"
     StoreRefuses "store-refuses" "Elasticsearch answers 401, 403, 429, 500 or nothing, before or after it has written"
     StoreBlocks "store-blocks" "an index of Elasticsearch takes no writes for a while: bulks fail by half"
     StoreDeadlocks "store-deadlocks" "another client of PostgreSQL locks what the sink locks, in the opposite order"
@@ -59,9 +62,14 @@ impl Fault {
         Self::ALL.iter().copied().find(|fault| fault.name() == name)
     }
 
-    /// Whether it can be caused on the embedded log with SQLite.
-    pub fn is_embedded(self) -> bool {
-        !self.is_beside()
+    /// Whether it can be caused there.
+    pub fn is_possible(self, place: &Place) -> bool {
+        match place {
+            Place::Embedded => !self.is_beside() && self != Self::ProcessDies,
+            // A disk is the same disk there: what was tried without servers is not tried again.
+            Place::Kafka(_) => !self.is_beside() && self != Self::DiskFull,
+            Place::Servers(_) => self != Self::DiskFull,
+        }
     }
 
     /// Whether it happens to servers, beside the process.
@@ -70,11 +78,6 @@ impl Fault {
             self,
             Self::StoreRefuses | Self::StoreBlocks | Self::StoreDeadlocks | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable
         )
-    }
-
-    /// Whether it can be caused on servers. A disk is the same disk there; what was tried without servers is not tried again.
-    pub fn is_on_servers(self) -> bool {
-        !matches!(self, Self::DiskFull)
     }
 
     /// How often it is drawn, by importance.
@@ -127,8 +130,26 @@ pub enum Ending {
         /// Whether the process is killed in the end.
         kill: bool,
     },
+    /// Of two processes, this one dies.
+    OneOfTwo {
+        /// Which.
+        which: usize,
+        /// How.
+        dies: Dies,
+    },
     /// Its state directory lies on a file system that is full, until SIGTERM after so many milliseconds.
     OnFullDisk(u64),
+}
+
+/// How one of two processes dies; the number is of milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub enum Dies {
+    /// At a failpoint, or so long after the start.
+    AtPoint(u64),
+    /// `kill -9`.
+    Killed(u64),
+    /// SIGSTOP; two others are started; SIGCONT.
+    Replaced(u64),
 }
 
 /// How long a process may take to reach a failpoint.
@@ -138,7 +159,7 @@ impl Fault {
     /// The lives between one step of the workload and the next. `lanes`: how many there are; `sinks`: names of the connectors.
     pub fn lives(self, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Vec<Life> {
         // With servers a life takes ten times as long.
-        let lives = if sinks.len() > 1 { 1 } else { rng.usize(1..=3) };
+        let lives = if sinks.len() > 1 || self == Self::ProcessDies { 1 } else { rng.usize(1..=3) };
         (0..lives).map(|_| self.life(rng, lanes, sinks)).collect()
     }
 
@@ -192,6 +213,15 @@ impl Fault {
                 Life { clock_offset_ms, ending, ..Life::default() }
             }
             Self::Zombie => Life { ending: Ending::Replaced(moment(rng)), ..Life::default() },
+            Self::ProcessDies => {
+                let which = rng.usize(0..PROCESSES);
+                let (failpoints, dies) = match rng.u8(0..8) {
+                    0..4 => (format!("{}=kill@{}", place_of(which, rng, lanes, sinks), hit(rng)), Dies::AtPoint(REACH)),
+                    4..6 => (String::new(), Dies::Killed(moment(rng))),
+                    _ => (String::new(), Dies::Replaced(moment(rng))),
+                };
+                Life { failpoints, ending: Ending::OneOfTwo { which, dies }, ..Life::default() }
+            }
             Self::Poison => Life { ending: Ending::Killed(moment(rng)), ..Life::default() },
             Self::StoreRefuses
             | Self::StoreBlocks
@@ -218,6 +248,26 @@ fn place(rng: &mut Rng, lanes: u32, sinks: &[&str]) -> String {
         }
         _ => point.name().to_owned(),
     }
+}
+
+/// A failpoint that a process of two passes: those of the journal, of manifests and of connectors are process 0's.
+fn place_of(process: usize, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> String {
+    const FOLLOWER: [Point; 13] = [
+        Point::CommitBefore,
+        Point::CommitAfter,
+        Point::EpochComputed,
+        Point::SnapshotBegun,
+        Point::DocumentsFlush,
+        Point::SegmentBefore,
+        Point::SegmentWritten,
+        Point::SnapshotSync,
+        Point::SnapshotSynced,
+        Point::StartLanes,
+        Point::StartProgress,
+        Point::StartLoaded,
+        Point::StartAssigned,
+    ];
+    if process == 0 { place(rng, lanes, sinks) } else { pick(rng, &FOLLOWER).name().to_owned() }
 }
 
 /// Most faults strike early in a life, where start and replay are; some late.
