@@ -31,6 +31,14 @@ pub fn lives(control: Control, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Vec
         Control::TrustChecksums => {
             Life { ending: Ending::TerminatedAfter(rng.u64(200..800)), damage: Some(Damage::Flip), ..Life::default() }
         }
+        // The store has nothing, and the local disk is lost.
+        Control::TrimEarly => Life {
+            failpoints: "store.before=error@*".to_owned(),
+            ending: Ending::TerminatedAfter(rng.u64(400..1_200)),
+            damage: Some(Damage::Everything),
+            ..Life::default()
+        },
+        Control::TrustPacks => return Fault::CopiesDamaged.lives(rng, lanes, sinks),
         Control::OffsetFirst => dies(format!("sink.before_rows[{}]=kill@{hit}", sinks[rng.usize(0..sinks.len())])),
         Control::NoFence => return Fault::Zombie.lives(rng, lanes, sinks),
     };

@@ -40,6 +40,9 @@ faults! {
     FlippedFile "flipped-file" "a bit of a snapshot file is flipped (segment, manifest)"
     DamagedDocuments "damaged-documents" "a file of documents is cut or flipped"
     StateLost "state-lost" "the state directory is gone; of odd seeds the journal is trimmed too, and a store has copies"
+    CopiesRefused "copies-refused" "the state store is away, or refuses some writes, while snapshots are copied; now and then the local disk is lost"
+    CopiesKilled "copies-killed" "kill -9 between the steps of a copy, of its clearing up, or of a fetch; now and then the local disk is lost"
+    CopiesDamaged "copies-damaged" "the newest copy of a snapshot is cut or flipped, and the local disk is lost"
     DiskRefuses "disk-refuses" "ENOSPC, EDQUOT or EIO from every write and sync of a snapshot"
     DiskFull "disk-full" "snapshots on a real file system that is full (needs root)"
     LogRefuses "log-refuses" "transactions of the journal and of lanes fail and are done again"
@@ -90,6 +93,11 @@ impl Fault {
         }
     }
 
+    /// Whether it is about the copies of snapshots in a state store.
+    pub fn is_about_copies(self) -> bool {
+        matches!(self, Self::CopiesRefused | Self::CopiesKilled | Self::CopiesDamaged)
+    }
+
     /// Whether the state may be gone or useless, so that only the whole journal can bring it back.
     pub fn needs_whole_journal(self) -> bool {
         matches!(self, Self::DamagedDocuments | Self::StateLost)
@@ -105,6 +113,8 @@ pub struct Life {
     pub clock_offset_ms: Option<i64>,
     /// How it ends.
     pub ending: Ending,
+    /// The state store cannot be reached meanwhile.
+    pub store_away: bool,
     /// What is done to its files afterwards.
     pub damage: Option<Damage>,
 }
@@ -167,8 +177,8 @@ impl Fault {
         let moment = |rng: &mut Rng| rng.u64(20..1_200);
         let dies = |failpoints: String| Life { failpoints, ending: Ending::ByItself(REACH), ..Life::default() };
         match self {
-            Self::KillAtPoint => dies(format!("{}=kill@{}", place(rng, lanes, sinks), hit(rng))),
-            Self::PanicAtPoint => dies(format!("{}=panic@{}", place(rng, lanes, sinks), hit(rng))),
+            Self::KillAtPoint => dies(strikes(place(rng, lanes, sinks), "kill", rng)),
+            Self::PanicAtPoint => dies(strikes(place(rng, lanes, sinks), "panic", rng)),
             Self::KillAtRandom => {
                 let delays = if rng.bool() { format!("{}=delay({})@*", place(rng, lanes, sinks), rng.u32(1..20)) } else { String::new() };
                 Life { failpoints: delays, ending: Ending::Killed(moment(rng)), ..Life::default() }
@@ -185,6 +195,26 @@ impl Fault {
                 }),
                 ..Life::default()
             },
+            Self::CopiesRefused => {
+                let point = pick(rng, &["store.before[pack]", "store.before[manifest]", "store.collect", "store.fetch"]);
+                let when = if rng.bool() { "*".to_owned() } else { rng.u32(1..6).to_string() };
+                let store_away = rng.bool();
+                let failpoints = if store_away { String::new() } else { format!("{point}=error@{when}") };
+                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
+                Life { failpoints, ending, store_away, damage: rng.bool().then_some(Damage::Everything), ..Life::default() }
+            }
+            Self::CopiesKilled => {
+                let (before, after) = (["store.before[pack]", "store.before[manifest]"], ["store.after[pack]", "store.after[manifest]"]);
+                let others = ["store.collect", "store.fetch", "store.fetched", "journal.trim", "journal.trimmed", "manifest.durable"];
+                let point = pick(rng, &[&before[..], &after[..], &others[..]].concat());
+                // What is fetched is one or two packs, and a copy takes a second or more.
+                let hit = if point.starts_with("store.fetch") { 1 } else { rng.u32(1..4) };
+                Life { damage: rng.bool().then_some(Damage::Everything), ..dies(format!("{point}=kill@{hit}")) }
+            }
+            Self::CopiesDamaged => {
+                let ending = if rng.bool() { Ending::Killed(200 + moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
+                Life { ending, damage: Some(Damage::Copy), ..Life::default() }
+            }
             Self::DiskRefuses => {
                 let place = pick(rng, &[Point::DocumentsFlush, Point::SegmentBefore, Point::SnapshotSync, Point::ManifestBefore]);
                 let error = pick(rng, &["ENOSPC", "EDQUOT", "EIO"]);
@@ -216,9 +246,9 @@ impl Fault {
             Self::ProcessDies => {
                 let which = rng.usize(0..PROCESSES);
                 let (failpoints, dies) = match rng.u8(0..8) {
-                    0..4 => (format!("{}=kill@{}", place_of(which, rng, lanes, sinks), hit(rng)), Dies::AtPoint(REACH)),
+                    0..4 => (strikes(place_of(which, rng, lanes, sinks), "kill", rng), Dies::AtPoint(REACH)),
                     4..6 => (String::new(), Dies::Killed(moment(rng))),
-                    _ => (String::new(), Dies::Replaced(moment(rng))),
+                    _ => (String::new(), Dies::Replaced(500 + moment(rng))),
                 };
                 Life { failpoints, ending: Ending::OneOfTwo { which, dies }, ..Life::default() }
             }
@@ -237,7 +267,9 @@ impl Fault {
 
 /// A failpoint, with one of its labels as a rule.
 fn place(rng: &mut Rng, lanes: u32, sinks: &[&str]) -> String {
-    let point = Point::ALL[rng.usize(0..Point::ALL.len())];
+    // Those of the state store are passed only where there is one.
+    let points: Vec<Point> = Point::ALL.iter().copied().filter(|point| !point.name().starts_with("store.")).collect();
+    let point = pick(rng, &points);
     match point {
         Point::CommitBefore | Point::CommitAfter => match rng.u32(0..=lanes) {
             0 => format!("{}[journal]", point.name()),
@@ -268,6 +300,12 @@ fn place_of(process: usize, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> String
         Point::StartAssigned,
     ];
     if process == 0 { place(rng, lanes, sinks) } else { pick(rng, &FOLLOWER).name().to_owned() }
+}
+
+/// A rule: at which hit of a place what is done. Most steps of a start are passed once.
+fn strikes(place: String, action: &str, rng: &mut Rng) -> String {
+    let once = place.starts_with("start.") && place != Point::StartReplaying.name();
+    format!("{place}={action}@{}", if once { 1 } else { hit(rng) })
 }
 
 /// Most faults strike early in a life, where start and replay are; some late.

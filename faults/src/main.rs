@@ -9,6 +9,7 @@ mod broker;
 mod cell;
 mod child;
 mod controls;
+mod copies;
 mod damage;
 mod disk;
 mod drive;
@@ -62,6 +63,9 @@ struct Args {
     /// On the real Kafka of `scripts/services env`, with SQLite: what only a log for many processes allows, faster than on all servers.
     #[arg(long, conflicts_with = "servers")]
     kafka: bool,
+    /// Copies of snapshots go to the S3 of `scripts/services env` instead of a directory.
+    #[arg(long)]
+    s3: bool,
     /// Runs at the same time; with servers always one.
     #[arg(long, default_value_t = 1)]
     jobs: u64,
@@ -127,6 +131,7 @@ fn run(args: &Args) -> Result<ExitCode> {
         control,
         workloads: args.workloads.max(1),
         steps: args.steps.max(1),
+        s3: args.s3,
         keep: args.keep,
         references: reference::References::default(),
     };

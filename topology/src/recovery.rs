@@ -51,12 +51,14 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// The journal begins after the newest usable snapshot.
     #[error(
-        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or make the state again with \
-         `sightline topology rebuild`", first.0
+        "no snapshot in {path}{} reaches the journal, which begins at epoch {}; restore the state directory, or make the state again with \
+         `sightline topology rebuild`", store.as_ref().map(|store| format!(" or in the state store {store}")).unwrap_or_default(), first.0
     )]
     Gap {
         /// State directory.
         path: PathBuf,
+        /// Where copies are, if there are any.
+        store: Option<String>,
         /// The journal's first epoch.
         first: Epoch,
     },
@@ -146,16 +148,17 @@ pub fn recover(
     let fingerprint = fingerprint(settings);
     let (snapshot_sender, receiver) = snapshot_channel();
     let journal_begins = entries.first().map_or(Epoch(0), |entry| entry.epoch);
-    let fetch = || match &store {
-        Some(store) if gate > Epoch(0) => Ok::<_, RecoveryError>(fetch(&**store, directory, gate)?.is_some()),
-        _ => Ok(false),
+    let fetch = |newest: Epoch| match &store {
+        Some(store) if newest > Epoch(0) => Ok::<_, RecoveryError>(fetch(&**store, directory, newest)?),
+        _ => Ok(None),
     };
     let (manifest, tables) = choose(directory, journal_begins, gate, &members, &snapshot_sender, fetch)?;
     failpoints::hit(Point::StartChosen, "");
     let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
     if place.leads() {
-        check(directory, manifest.as_ref(), &entries, gate, &fingerprint)?;
+        let copies = store.as_ref().map(|store| store.address());
+        check(directory, copies, manifest.as_ref(), &entries, gate, &fingerprint)?;
         members.start()?;
     }
     entries.retain(|entry| entry.epoch > resume);
@@ -195,6 +198,7 @@ pub fn recover(
 /// Whether the journal carries on from the state, and this program may replay it.
 fn check(
     directory: &Path,
+    store: Option<String>,
     manifest: Option<&Manifest>,
     entries: &[JournalEntry],
     gate: Epoch,
@@ -202,7 +206,7 @@ fn check(
 ) -> Result<(), RecoveryError> {
     let resume = manifest.map_or(Epoch(0), |manifest| manifest.epoch);
     if entries.first().is_some_and(|first| first.epoch > resume.next()) {
-        return Err(RecoveryError::Gap { path: directory.to_owned(), first: entries[0].epoch });
+        return Err(RecoveryError::Gap { path: directory.to_owned(), store, first: entries[0].epoch });
     }
     // A journal is trimmed, but never to nothing: minting again from a number that lanes have committed would drop the new outputs as old ones.
     let (head, known) = (entries.last().map_or(Epoch(0), |entry| entry.epoch), gate.max(resume));
@@ -243,14 +247,14 @@ fn committed(place: Place, gates: Vec<Epoch>, controls: &[Peer]) -> Committed {
 
 /// The newest manifest that no lane is behind, that reaches the journal and whose segments are whole, and its tables, one set a worker of this process;
 /// empty ones if there is none. Process 0 proposes; a manifest of which any process cannot load its part gives way to the one before. When the directory
-/// has none, `fetch` says whether it has brought one from elsewhere.
+/// has none, `fetch` brings one from elsewhere that is no newer than it is told, and says which.
 fn choose(
     directory: &Path,
     journal_begins: Epoch,
     gate: Epoch,
     members: &Members,
     snapshots: &SnapshotSender,
-    fetch: impl FnOnce() -> Result<bool, RecoveryError>,
+    fetch: impl Fn(Epoch) -> Result<Option<Epoch>, RecoveryError>,
 ) -> Result<(Option<Manifest>, Vec<Tables>), RecoveryError> {
     let place = members.place();
     let empty = || place.own().map(|worker| Tables::new(worker, Micros(0), snapshots.clone())).collect();
@@ -289,10 +293,13 @@ fn choose(
     if let Some(found) = propose()? {
         return Ok(found);
     }
-    if fetch()?
-        && let Some(found) = propose()?
-    {
-        return Ok(found);
+    let mut newest = gate;
+    while let Some(fetched) = fetch(newest)? {
+        if let Some(found) = propose()? {
+            return Ok(found);
+        }
+        // It was copied as it was, and that was damaged.
+        newest = Epoch(fetched.0.saturating_sub(1));
     }
     members.all_loaded(None, true)?;
     Ok((None, empty()))

@@ -42,6 +42,15 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Counts what did not come out of a cell that does not go on, as far as its log can be read.
+    pub(super) fn count_lost(&mut self) {
+        let lines = self.cell.log().and_then(|log| outputs::lines(&*log, &self.cell.name, &Default::default()));
+        let reference = self.harness.references.of(&self.workload, self.fault == Fault::Poison, self.harness);
+        if let (Ok(lines), Ok(reference)) = (lines, reference) {
+            findings::against_reference(&lines, &reference, self.workload.ordered_events, &mut self.findings);
+        }
+    }
+
     fn stores(&mut self, lines: &Lines) -> Result<()> {
         // On servers the stores catch up while they are compared.
         let service = if self.cell.place().broker().is_some() { Some(self.start(&[], "connect")?) } else { None };

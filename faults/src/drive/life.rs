@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 
 use super::Run;
 use crate::child::Service;
+use crate::damage::Damage;
 use crate::fault::{Ending, Fault, Life};
 use crate::findings::Kind;
 use crate::outputs;
@@ -25,6 +26,8 @@ impl Run<'_> {
         if let (Ending::OnFullDisk(_), Some(disk)) = (life.ending, &self.disk) {
             disk.fill(self.rng.u64(0..200_000))?;
         }
+        let copies = self.copies.clone().filter(|_| life.store_away);
+        copies.iter().try_for_each(|copies| copies.set_away(true))?;
         let workers = self.next_workers();
         let ended = match life.ending {
             Ending::OneOfTwo { which, dies } => self.one_of_two(&environment, which, dies)?,
@@ -33,9 +36,11 @@ impl Run<'_> {
                 self.end(service, ending)?
             }
         };
-        let mut told = format!("{workers} workers {} {ended}", life.failpoints);
+        copies.iter().try_for_each(|copies| copies.set_away(false))?;
+        let away = if copies.is_some() { "store away " } else { "" };
+        let mut told = format!("{workers} workers {}{away} {ended}", life.failpoints);
         if let Some(damage) = life.damage {
-            let done = damage.cause(&self.cell.state(), self.trims, &mut self.rng)?;
+            let done = self.damage(damage)?;
             told.push_str(&format!("; damage: {}", done.unwrap_or_else(|| "no file yet".into())));
         }
         if let Some(disk) = &self.disk {
@@ -43,6 +48,16 @@ impl Run<'_> {
         }
         self.note(told);
         Ok(())
+    }
+
+    fn damage(&mut self, damage: Damage) -> Result<Option<String>> {
+        let mut told = String::new();
+        if let (Damage::Copy, Some(copies)) = (damage, &self.copies) {
+            let Some(done) = copies.damage(&mut self.rng)? else { return Ok(None) };
+            told = format!("{done}, ");
+        }
+        let done = damage.cause(&self.cell.state(), self.trims, &mut self.rng)?;
+        Ok(done.map(|done| told + &done))
     }
 
     /// Waits for the end that a life has, or brings it about; how it was.

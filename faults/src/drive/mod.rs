@@ -18,6 +18,7 @@ use sightline_failpoints::Control;
 use crate::cell::{Cell, Knobs, Place};
 use crate::child::Service;
 use crate::controls;
+use crate::copies::Copies;
 use crate::disk::FullDisk;
 use crate::fault::Fault;
 use crate::findings::Findings;
@@ -44,6 +45,8 @@ pub struct Harness {
     pub workloads: u64,
     /// How many steps of each are taken.
     pub steps: usize,
+    /// Copies of snapshots go to S3.
+    pub s3: bool,
     /// Keep the folders of runs that found nothing too.
     pub keep: bool,
     /// What uninterrupted runs gave.
@@ -98,7 +101,7 @@ impl Harness {
         workload.steps.truncate(self.steps);
         let knobs = Knobs::of(&mut rng);
         // Half of the lost states can be fetched from a store: the journal is trimmed then, so that there is no other way back.
-        let is_stored = fault == Fault::StateLost && seed % 2 == 1 && self.control.is_none();
+        let is_stored = fault.is_about_copies() || (fault == Fault::StateLost && seed % 2 == 1);
         let trims = (rng.u8(0..4) == 0 && !fault.needs_whole_journal() && self.control.is_none()) || is_stored;
         let name = match &self.place {
             Place::Embedded => "soc".to_owned(),
@@ -113,9 +116,12 @@ impl Harness {
             // The journal stays whole, so that it can be replayed from its beginning in the end.
             cell.environment.push(("SIGHTLINE_FAILPOINTS", "journal.trim=error@*".into()));
         }
-        if is_stored {
-            cell.environment.push(("SIGHTLINE_STATE__STORE", cell.folder.join("store").display().to_string()));
-        }
+        let copies = match is_stored {
+            true if self.s3 => Some(Copies::in_s3(&name, seed)?),
+            true => Some(Copies::in_directory(&name, &folder)),
+            false => None,
+        };
+        cell.environment.extend(copies.iter().flat_map(|copies| copies.environment.clone()));
         if fault == Fault::Poison {
             cell.environment.push(("SIGHTLINE_POISON", POISON.into()));
         }
@@ -124,13 +130,16 @@ impl Harness {
             cell.environment.push(("SIGHTLINE_CONTROL", control.name().into()));
         }
         let disk = if fault == Fault::DiskFull { Some(FullDisk::mount(&cell.state())?) } else { None };
-        let mut run =
-            Run { harness: self, cell, workload, fault, knobs, rng, story: vec![], findings: Findings::default(), disk, workers: 1, trims };
+        let (story, findings) = (Vec::new(), Findings::default());
+        let mut run = Run { harness: self, cell, workload, fault, knobs, rng, story, findings, disk, copies, workers: 1, trims };
         let trimmed = if trims { ", journal trimmed" } else { "" };
         run.note(format!("workload {number}{trimmed}{}", if is_stored { ", snapshots copied" } else { "" }));
         let stuck = match run.all(plain) {
             Ok(()) => None,
-            Err(error) => Some(format!("{error:#}")),
+            Err(error) => {
+                run.count_lost();
+                Some(format!("{error:#}"))
+            }
         };
         let Run { cell, story, findings, disk, .. } = run;
         drop(disk);
@@ -157,6 +166,8 @@ impl Harness {
         match self.control {
             Some(Control::NoFence) => return Fault::Zombie,
             Some(Control::TrustChecksums) => return Fault::FlippedFile,
+            Some(Control::TrimEarly) => return Fault::CopiesRefused,
+            Some(Control::TrustPacks) => return Fault::CopiesDamaged,
             Some(_) => return Fault::KillAtPoint,
             None => {}
         }
@@ -182,6 +193,7 @@ struct Run<'a> {
     story: Vec<String>,
     findings: Findings,
     disk: Option<FullDisk>,
+    copies: Option<Copies>,
     workers: u32,
     /// The journal is trimmed behind snapshots.
     trims: bool,
