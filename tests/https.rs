@@ -4,30 +4,15 @@ mod cell;
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::Arc;
 
+use cell::certificate::{authority, write_certificate};
 use cell::{Beside, eventually};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::KeyPair;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 const TOKEN: &str = "open sesame";
-
-/// An authority that can sign.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// Writes a certificate for `localhost`, and its key.
-fn write_certificate(folder: &Path, authority: &CertifiedIssuer<'static, KeyPair>) {
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, authority).unwrap();
-    std::fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
-    std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
-}
 
 /// A cell without stores that listens with TLS.
 fn cell(port: u16) -> Beside {
@@ -69,10 +54,10 @@ fn get(port: u16, trusted: &CertificateDer<'static>, path: &str, token: Option<&
 
 #[test]
 fn whoever_trusts_the_certificate_and_has_the_token_is_served_and_nobody_else() {
-    let (authority, port) = (authority(), free_port());
+    let (authority, port) = (authority("cell"), free_port());
     let ca = authority.der();
     let cell = cell(port);
-    write_certificate(cell.folder(), &authority);
+    write_certificate(cell.folder(), &authority, "localhost");
     let service = cell.run(1);
     let served = eventually(|| get(port, ca, "/consistency", Some(TOKEN)).map_err(|error| error.to_string()));
     assert_eq!(served, 200);
@@ -80,7 +65,7 @@ fn whoever_trusts_the_certificate_and_has_the_token_is_served_and_nobody_else() 
     assert_eq!(get(port, ca, "/consistency", Some("guess")).unwrap(), 401);
     assert_eq!(get(port, ca, "/healthz", None).unwrap(), 200, "whoever watches processes needs no token");
 
-    let stranger = self::authority();
+    let stranger = cell::certificate::authority("stranger");
     let distrusted = get(port, stranger.der(), "/healthz", None).unwrap_err();
     assert!(distrusted.to_string().contains("invalid peer certificate"), "{distrusted}");
 
@@ -95,7 +80,7 @@ fn whoever_trusts_the_certificate_and_has_the_token_is_served_and_nobody_else() 
 
 #[test]
 fn a_certificate_that_cannot_be_used_is_told_at_the_start() {
-    let (authority, cell) = (authority(), cell(free_port()));
+    let (authority, cell) = (authority("cell"), cell(free_port()));
     let refused = || {
         let done = cell.command("run").output().unwrap();
         let message = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -104,10 +89,10 @@ fn a_certificate_that_cannot_be_used_is_told_at_the_start() {
     };
     // No file; a file of something else; the key of another certificate.
     refused();
-    write_certificate(cell.folder(), &authority);
+    write_certificate(cell.folder(), &authority, "localhost");
     std::fs::write(cell.folder().join("cert.pem"), "no certificate").unwrap();
     refused();
-    write_certificate(cell.folder(), &authority);
+    write_certificate(cell.folder(), &authority, "localhost");
     std::fs::write(cell.folder().join("key.pem"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
     refused();
 }
