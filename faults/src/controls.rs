@@ -3,7 +3,8 @@ use fastrand::Rng;
 use sightline_failpoints::Control;
 
 use crate::damage::Damage;
-use crate::fault::{Ending, Fault, Life};
+use crate::fault::Fault;
+use crate::lives::{Ending, Life};
 
 /// How long a process may take to reach a failpoint.
 const REACH: u64 = 1_500;

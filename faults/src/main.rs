@@ -3,7 +3,7 @@
 //! ```text
 //! cargo run -p sightline-faults -- --seed 1 --runs 30
 //! ```
-//! Read in this order: [`workload`] (what goes in), [`fault`] (what is done), [`drive`] (one run), [`outputs`] and [`findings`] (how it is judged),
+//! Read in this order: [`workload`] (what goes in), [`fault`] and [`lives`] (what is done), [`drive`] (one run), [`outputs`] and [`findings`] (how it is judged),
 //! [`controls`] (that it can fail). `docs/guarantees.md` is for users.
 mod broker;
 mod cell;
@@ -15,6 +15,7 @@ mod disk;
 mod drive;
 mod fault;
 mod findings;
+mod lives;
 mod outputs;
 mod pair;
 mod proxy;

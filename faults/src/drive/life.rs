@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use super::Run;
 use crate::child::Service;
 use crate::damage::Damage;
-use crate::fault::{Ending, Fault, Life};
+use crate::fault::Fault;
 use crate::findings::Kind;
+use crate::lives::{Ending, Life};
 use crate::outputs;
 use crate::proxy::Mode;
 

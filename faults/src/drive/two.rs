@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 
 use super::Run;
 use crate::child::Ended;
-use crate::fault::Dies;
 use crate::findings::Kind;
+use crate::lives::Dies;
 use crate::pair::Pair;
 
 /// How long the replaced may take to notice.
