@@ -144,7 +144,12 @@ impl Fault {
                 let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
                 Life { clock_offset_ms, ending, ..Life::default() }
             }
-            Self::Zombie => Life { ending: Ending::Replaced(moment(rng)), ..Life::default() },
+            Self::Zombie => {
+                // Half of them in the middle of a start: what it has read of the state directory is then out of date.
+                let points = [Point::StartLanes, Point::StartProgress, Point::StartChosen, Point::StartLoaded];
+                let failpoints = if rng.bool() { format!("{}=delay(12000)", pick(rng, &points).name()) } else { String::new() };
+                Life { failpoints, ending: Ending::Replaced(moment(rng)), ..Life::default() }
+            }
             Self::ProcessDies => {
                 let which = rng.usize(0..PROCESSES);
                 let (failpoints, dies) = match rng.u8(0..8) {

@@ -18,6 +18,7 @@ use crate::source::InputTopic;
 use crate::state::documents::Documents;
 use crate::state::fetch::fetch;
 use crate::state::manifest::{self, Manifest};
+use crate::state::owner::Owner;
 use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
 use crate::state::snapshot::{Role, SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
 use crate::state::store::{StateStore, StoreError};
@@ -138,8 +139,11 @@ pub fn recover(
     std::fs::create_dir_all(directory).map_err(failed)?;
     // R1 to R3: nobody else writes from here on, so what is read is the truth.
     let mut journal = if place.leads() { Some(Journal::take_over(log, topics)?) } else { None };
+    let owner = if place.leads() { Some(Owner::take(directory).map_err(failed)?) } else { None };
     let fenced = Fenced::take_over(log, topics, &settings.lanes, place)?;
-    let gates = members.fenced(|| Ok::<_, RecoveryError>(lane::gates(log, topics, &settings.lanes)?))?;
+    let own = owner.map(|owner| owner.id()).unwrap_or_default();
+    let (gates, owner) = members.fenced(|| Ok::<_, RecoveryError>((lane::gates(log, topics, &settings.lanes)?, own)))?;
+    let owner = Owner::of(directory, owner);
     let gate = gates.iter().copied().min().unwrap_or_default();
     let mut entries = journal.as_mut().map_or_else(|| Ok(Vec::new()), |journal| journal.read(log))?;
     failpoints::hit(Point::StartProgress, "");
@@ -149,7 +153,10 @@ pub fn recover(
     let (snapshot_sender, receiver) = snapshot_channel();
     let journal_begins = entries.first().map_or(Epoch(0), |entry| entry.epoch);
     let fetch = |newest: Epoch| match &store {
-        Some(store) if newest > Epoch(0) => Ok::<_, RecoveryError>(fetch(&**store, directory, newest)?),
+        Some(store) if newest > Epoch(0) => {
+            owner.check().map_err(failed)?;
+            Ok::<_, RecoveryError>(fetch(&**store, directory, newest)?)
+        }
         _ => Ok(None),
     };
     let (manifest, tables) = choose(directory, journal_begins, gate, &members, &snapshot_sender, fetch)?;
@@ -162,6 +169,7 @@ pub fn recover(
         members.start()?;
     }
     entries.retain(|entry| entry.epoch > resume);
+    owner.check().map_err(failed)?;
     let mut documents = Vec::new();
     let marks = manifest.as_ref().map(|manifest| manifest.documents.as_slice()).unwrap_or_default();
     for worker in place.own() {
@@ -187,6 +195,7 @@ pub fn recover(
         restored: manifest,
         committed,
         role,
+        owner,
         store: store.filter(|_| place.leads()),
     };
     let snapshots = Snapshots::start(receiver, options).map_err(failed)?;

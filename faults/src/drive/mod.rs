@@ -102,7 +102,9 @@ impl Harness {
         let knobs = Knobs::of(&mut rng);
         // Half of the lost states can be fetched from a store: the journal is trimmed then, so that there is no other way back.
         let is_stored = fault.is_about_copies() || (fault == Fault::StateLost && seed % 2 == 1);
-        let trims = (rng.u8(0..4) == 0 && !fault.needs_whole_journal() && self.control.is_none()) || is_stored;
+        // What a zombie does to snapshots is seen where they are the only way back.
+        let quarters = if fault == Fault::Zombie { 2 } else { 1 };
+        let trims = (rng.u8(0..4) < quarters && !fault.needs_whole_journal() && self.control.is_none()) || is_stored;
         let name = match &self.place {
             Place::Embedded => "soc".to_owned(),
             Place::Kafka(_) | Place::Servers(_) => format!("f{seed}x{:x}", std::process::id()),

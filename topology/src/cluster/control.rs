@@ -15,6 +15,7 @@ use super::ClusterError;
 use super::channel::Channel;
 use crate::epoch::{Epoch, JournalEntry};
 use crate::state::documents::Mark;
+use crate::state::owner::OwnerId;
 use crate::state::segment::SegmentMeta;
 
 /// The largest frame that is read: a snapshot's part names at most 6 × 256 segments and 256 marks, an entry its partitions.
@@ -25,8 +26,8 @@ const FRAME: usize = 64 << 20;
 pub enum ToFollower {
     /// All processes are connected.
     AllThere,
-    /// All lanes are fenced; this is what each has committed.
-    Gates(Vec<Epoch>),
+    /// All lanes are fenced; this is what each has committed, and whose the state directory is.
+    Gates(Vec<Epoch>, OwnerId),
     /// Load your part of the manifest of this epoch, or begin empty.
     Load(Option<Epoch>),
     /// All parts are loaded: run.

@@ -22,6 +22,7 @@ use sightline_schemas::topic::Topics;
 use super::documents::{self, Mark};
 use super::durable;
 use super::manifest::{self, Manifest};
+use super::owner::Owner;
 use super::segment::{self, Entries, SegmentError, SegmentMeta};
 use super::store::StateStore;
 use super::table::{KeyedTable, Routed};
@@ -130,6 +131,8 @@ pub struct SnapshotOptions {
     pub committed: Arc<Committed>,
     /// Who writes the manifest.
     pub role: Role,
+    /// Whose the directory is, as far as this process knows.
+    pub owner: Owner,
     /// Where manifests and their files are copied to.
     pub store: Option<Arc<dyn StateStore>>,
 }
@@ -168,6 +171,7 @@ impl Snapshots {
         let segments = match options.role {
             Role::Leads(_) => {
                 let restored = options.restored.as_ref();
+                options.owner.check()?;
                 manifest::adopt(&options.directory, restored.map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
                 restored.iter().flat_map(|manifest| &manifest.segments).map(|meta| ((meta.table, meta.vnode), meta.clone())).collect()
             }
@@ -416,7 +420,8 @@ impl Writer {
             let Some(manifest) = ready else { continue };
             debug_assert!(manifest.epoch <= self.options.committed.durable() || failpoints::without(Control::ManifestAhead), "I3");
             let pinned = self.uploads.as_ref().map(UploadHandle::pinned).unwrap_or_default();
-            match manifest::commit(&self.options.directory, &manifest, &pinned) {
+            let owned = self.options.owner.check().map_err(|error| error.to_string());
+            match owned.and_then(|()| manifest::commit(&self.options.directory, &manifest, &pinned).map_err(|error| error.to_string())) {
                 Ok(oldest) => {
                     tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot");
                     self.needed = oldest;
