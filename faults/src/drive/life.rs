@@ -202,6 +202,8 @@ impl Run<'_> {
             second.kill()?;
             return Ok("a second process did not take over within a minute".into());
         }
+        // It gets on, and takes snapshots that the zombie knows nothing of.
+        std::thread::sleep(Duration::from_millis(self.rng.u64(0..4_000)));
         zombie.resume()?;
         let fenced = zombie.wait(Duration::from_secs(20))?;
         let told = match &fenced {

@@ -39,6 +39,8 @@ impl Run<'_> {
         if !self.takes_over(Duration::from_secs(60))? {
             return Ok(format!("process {which} stopped; two others did not take over within a minute"));
         }
+        // They get on, and take snapshots that the others know nothing of.
+        std::thread::sleep(Duration::from_millis(self.rng.u64(0..4_000)));
         old.process(which).resume()?;
         let told = match old.wait_any(FENCED)? {
             Some(ended) => format!("process {which} stopped, both replaced, continued, ended with {}: {}", ended.status, ended.tail),
