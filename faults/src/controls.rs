@@ -12,7 +12,7 @@ const REACH: u64 = 1_500;
 /// Whether the control can be shown without servers.
 pub fn is_embedded(control: Control) -> bool {
     // Two processes cannot have the embedded log open: there is nobody to fence.
-    control != Control::NoFence
+    !matches!(control, Control::NoFence | Control::NoOwner)
 }
 
 /// The lives between two steps with `control` on.
@@ -41,6 +41,10 @@ pub fn lives(control: Control, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Vec
         },
         Control::TrustPacks => return Fault::CopiesDamaged.lives(rng, lanes, sinks),
         Control::OffsetFirst => dies(format!("sink.before_rows[{}]=kill@{hit}", sinks[rng.usize(0..sinks.len())])),
+        // Past its fence, and before it cleans up.
+        Control::NoOwner => {
+            Life { failpoints: "start.r5=delay(12000)".to_owned(), ending: Ending::Replaced(rng.u64(500..900)), ..Life::default() }
+        }
         Control::NoFence => return Fault::Zombie.lives(rng, lanes, sinks),
     };
     vec![life]

@@ -104,7 +104,8 @@ impl Harness {
         let is_stored = fault.is_about_copies() || (fault == Fault::StateLost && seed % 2 == 1);
         // What a zombie does to snapshots is seen where they are the only way back.
         let quarters = if fault == Fault::Zombie { 2 } else { 1 };
-        let trims = (rng.u8(0..4) < quarters && !fault.needs_whole_journal() && self.control.is_none()) || is_stored;
+        let is_trimmed = rng.u8(0..4) < quarters && !fault.needs_whole_journal() && self.control.is_none();
+        let trims = is_trimmed || is_stored || self.control == Some(Control::NoOwner);
         let name = match &self.place {
             Place::Embedded => "soc".to_owned(),
             Place::Kafka(_) | Place::Servers(_) => format!("f{seed}x{:x}", std::process::id()),
@@ -166,7 +167,7 @@ impl Harness {
 
     fn draw(&self, rng: &mut Rng) -> Fault {
         match self.control {
-            Some(Control::NoFence) => return Fault::Zombie,
+            Some(Control::NoFence | Control::NoOwner) => return Fault::Zombie,
             Some(Control::TrustChecksums) => return Fault::FlippedFile,
             Some(Control::TrimEarly) => return Fault::CopiesRefused,
             Some(Control::TrustPacks) => return Fault::CopiesDamaged,
