@@ -1,12 +1,11 @@
 //! The threads of timely, and what each of them is given.
-use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::{EngineError, Shared};
-use crate::cluster::Place;
+use crate::cluster::{Channel, Place};
 use crate::dataflow::WorkerParts;
 use crate::epoch::Epoch;
 use crate::lane::LaneSender;
@@ -34,7 +33,7 @@ pub(super) fn start_workers(
     parts: Vec<PartsToMove>,
     receivers: Vec<Receiver<Feed>>,
     graph: Graph,
-    connections: Vec<Option<TcpStream>>,
+    connections: Vec<Option<Channel>>,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<Result<(), String>>, EngineError> {
     let Graph { place, emitter, resume, settings } = graph;

@@ -23,6 +23,7 @@ use super::chains::Chains;
 use super::documents::{self, Mark};
 use super::durable;
 use super::manifest::{self, Manifest};
+use super::owner::Owner;
 use super::segment::{self, Entries, SegmentError, SegmentMeta};
 use super::store::StateStore;
 use super::table::{KeyedTable, Routed};
@@ -133,6 +134,8 @@ pub struct SnapshotOptions {
     pub committed: Arc<Committed>,
     /// Who writes the manifest.
     pub role: Role,
+    /// Whose the directory is, as far as this process knows.
+    pub owner: Owner,
     /// Where manifests and their files are copied to.
     pub store: Option<Arc<dyn StateStore>>,
 }
@@ -171,6 +174,7 @@ impl Snapshots {
         let segments = match options.role {
             Role::Leads(_) => {
                 let restored = options.restored.as_ref();
+                options.owner.check()?;
                 manifest::adopt(&options.directory, restored.map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
                 restored.into_iter().flat_map(|manifest| manifest.segments.iter().cloned()).collect()
             }
@@ -419,7 +423,8 @@ impl Writer {
             let Some(manifest) = ready else { continue };
             debug_assert!(manifest.epoch <= self.options.committed.durable() || failpoints::without(Control::ManifestAhead), "I3");
             let pinned = self.uploads.as_ref().map(UploadHandle::pinned).unwrap_or_default();
-            match manifest::commit(&self.options.directory, &manifest, &pinned) {
+            let owned = self.options.owner.check().map_err(|error| error.to_string());
+            match owned.and_then(|()| manifest::commit(&self.options.directory, &manifest, &pinned).map_err(|error| error.to_string())) {
                 Ok(oldest) => {
                     tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot");
                     self.needed = oldest;
@@ -434,7 +439,7 @@ impl Writer {
 
     /// Trims the journal behind what is needed: by the local disk, and by the store once it has caught up.
     fn trim_journal(&mut self) {
-        let stored = self.uploads.as_ref().map(UploadHandle::oldest_stored);
+        let stored = self.uploads.as_ref().filter(|_| !failpoints::without(Control::TrimEarly)).map(UploadHandle::oldest_stored);
         let needed = match (self.needed, stored) {
             (Some(local), Some(Some(stored))) => local.min(stored),
             (Some(local), None) => local,

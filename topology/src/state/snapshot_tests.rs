@@ -23,6 +23,11 @@ impl Routed for Key {
 const TABLE: u8 = 1;
 const SOON: Duration = Duration::from_secs(10);
 
+fn options(directory: &Path, restored: Option<Manifest>, committed: Arc<Committed>, owner: Owner) -> SnapshotOptions {
+    let (directory, fingerprint) = (directory.to_owned(), "test".into());
+    SnapshotOptions { directory, fingerprint, tables: 1, workers: 1, restored, committed, role: Role::Leads(0), owner, store: None }
+}
+
 /// One worker with one table, one lane.
 struct Run {
     table: KeyedTable<Key, u64>,
@@ -36,16 +41,7 @@ impl Run {
     fn start(directory: &Path, restored: Option<Manifest>) -> Self {
         let (sender, receiver) = snapshot_channel();
         let committed = Arc::new(Committed::new(vec![Epoch(0)]));
-        let options = SnapshotOptions {
-            directory: directory.to_owned(),
-            fingerprint: "test".into(),
-            tables: 1,
-            workers: 1,
-            restored,
-            committed: Arc::clone(&committed),
-            role: Role::Leads(0),
-            store: None,
-        };
+        let options = options(directory, restored, Arc::clone(&committed), Owner::take(directory).unwrap());
         let thread = Snapshots::start(receiver, options).unwrap();
         Self { table: KeyedTable::default(), sender, committed, thread, directory: directory.to_owned() }
     }
@@ -100,6 +96,35 @@ fn i3_no_manifest_is_written_before_every_lane_has_durable_progress() {
     run.committed.set_durable(0, Epoch(5));
     run.wait_for(5);
     run.close();
+}
+
+#[test]
+fn a_process_that_was_replaced_writes_no_manifest_and_a_start_that_was_removes_none() {
+    let directory = directory();
+    let mut run = Run::start(directory.path(), None);
+    run.table.insert(Key(1), 1);
+    run.snapshot(1);
+    run.committed.set_durable(0, Epoch(1));
+    run.wait_for(1);
+    let successor = Owner::take(directory.path()).unwrap();
+    run.table.insert(Key(2), 2);
+    run.snapshot(2);
+    run.committed.set_durable(0, Epoch(2));
+    run.close();
+    assert_eq!(newest(directory.path()), Some(1));
+
+    let replaced = Owner::of(directory.path(), [7; 16]);
+    let started = |owner: Owner| {
+        let (sender, receiver) = snapshot_channel();
+        let committed = Arc::new(Committed::new(vec![Epoch(0)]));
+        let thread = Snapshots::start(receiver, options(directory.path(), None, committed, owner));
+        drop(sender);
+        thread.map(Snapshots::close)
+    };
+    assert!(started(replaced).unwrap_err().to_string().contains("another process"));
+    assert_eq!(newest(directory.path()), Some(1), "what the successor goes on from is still there");
+    started(successor).unwrap();
+    assert_eq!(newest(directory.path()), None, "the owner removes what it does not go on from");
 }
 
 #[test]
@@ -289,16 +314,7 @@ fn child(directory: &Path) {
     let (restored, mut table, mut documents) = reopen(directory, sender.clone());
     let mut epoch = restored.as_ref().map_or(0, |manifest| manifest.epoch.0);
     let committed = Arc::new(Committed::new(vec![Epoch(epoch)]));
-    let options = SnapshotOptions {
-        directory: directory.to_owned(),
-        fingerprint: "test".into(),
-        tables: 1,
-        workers: 1,
-        restored,
-        committed: Arc::clone(&committed),
-        role: Role::Leads(0),
-        store: None,
-    };
+    let options = options(directory, restored, Arc::clone(&committed), Owner::take(directory).unwrap());
     let _thread = Snapshots::start(receiver, options).unwrap();
     let mut said = epoch;
     let mut out = std::io::stdout();
