@@ -12,12 +12,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
-use sightline_benches::{memory, rounds};
+use sightline_benches::{memory, rounds, store};
 use sightline_log::kafka::{Kafka, KafkaOptions};
 use sightline_log::{Log, TopicPartition};
 use sightline_schemas::avro::RecordType;
@@ -75,19 +73,10 @@ fn main() {
         memory::peak() as f64 / 1e6
     );
     told.print("lanes, in transactions", "plain producer", 0.60);
-    delete(&bootstrap, (0..args.rounds).flat_map(specs).map(|spec| spec.name).collect());
+    store::delete_topics(&bootstrap, (0..args.rounds).flat_map(specs).map(|spec| spec.name).collect());
 }
 
 /// Removes the topics, so that the broker is as it was.
-fn delete(bootstrap: &str, names: Vec<String>) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    for outcome in runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).unwrap() {
-        outcome.unwrap();
-    }
-}
-
 fn output(number: usize, args: &Args) -> Box<Emission> {
     // Values that compress as JSON in Avro does: half of it repeats.
     let mut value = vec![b'x'; args.bytes];

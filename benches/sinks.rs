@@ -14,13 +14,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use clap::Parser;
-use sightline_benches::records::values;
+use sightline_benches::records::{Rows, values};
 use sightline_benches::store::{clean, names, options, variable, variable_of};
 use sightline_benches::{memory, rival, rounds};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
-use sightline_connectors::{Batch, Op, SinkRecord};
-use sightline_log::{Headers, Offset, Record, TopicPartition};
+use sightline_connectors::{Batch, SinkRecord};
+use sightline_log::{Offset, TopicPartition};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::topic::Topics;
 
@@ -42,7 +42,7 @@ struct Args {
 
 fn main() {
     let args = Args::parse();
-    let values = values(args.records);
+    let values: Vec<OutputRecord> = values().take(args.records / 3 * 3).collect();
     let folder = tempfile::tempdir().unwrap();
     dump(&values, folder.path());
     for class in &args.classes {
@@ -101,36 +101,14 @@ fn peer(class: &str, name: &str, folder: &Path) -> f64 {
 
 fn batches(values: &[OutputRecord]) -> Vec<Batch> {
     let topics = Topics::new("soc");
+    let rows = Rows::new(topics.clone());
     let mut batches = Vec::new();
     for (at, chunk) in values.chunks(BATCH).enumerate() {
-        let records: Vec<SinkRecord> = chunk.iter().map(|value| record(value, &topics, at as u64 + 1)).collect();
+        let records: Vec<SinkRecord> = chunk.iter().map(|value| rows.record(value.clone(), at as u64 + 1)).collect();
         let next = RecordType::ALL.iter().map(|ty| (TopicPartition::new(ty.topic(&topics), 0), Offset(at as i64 + 1))).collect();
         batches.push(Batch { records, next });
     }
     batches
-}
-
-fn record(value: &OutputRecord, topics: &Topics, epoch: u64) -> SinkRecord {
-    let ty = value.record_type();
-    let source = Record {
-        topic: ty.topic(topics).into(),
-        partition: 0,
-        offset: Offset(0),
-        timestamp: 0,
-        key: None,
-        value: None,
-        headers: Headers::default(),
-    };
-    SinkRecord {
-        ty,
-        tenant: value.tenant().to_owned(),
-        id: value.id(),
-        op: Op::Upsert(value.clone()),
-        epoch,
-        origin: "soc.in.intel:0:1".into(),
-        received: None,
-        source,
-    }
 }
 
 fn dump(values: &[OutputRecord], directory: &Path) {

@@ -5,25 +5,25 @@
 //! cargo run --release -p sightline-benches --bin verify -- postgres elasticsearch sqlite neo4j
 //! ```
 //! Synthetic: entities of about 1 KB, observables and links between the two, in equal parts (of what the store keeps), written by the sink itself from topics of an
-//! embedded log. Reading the topics is counted apart: `verify` reads them once for all stores. The rivals (`peers/full_read.py`) have the server touch every row
+//! embedded log, or with `--log kafka` of Kafka. Reading the topics is counted apart: `verify` reads them once for all stores. The rivals (`peers/full_read.py`) have the server touch every row
 //! and add something up: what no comparison can be quicker than. What was written is removed at the end; **the graph of that Neo4j is emptied**.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench that fails should say where and stop")]
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use clap::Parser;
 use serde_json::json;
-use sightline_benches::records::values;
-use sightline_benches::store::{clean, names, options, variable, variable_of};
+use sightline_benches::records::{Rows, values};
+use sightline_benches::store::{clean, delete_topics, names, options, variable, variable_of};
 use sightline_benches::{memory, rival};
 use sightline_connectors::runtime::ConnectorConfig;
 use sightline_connectors::runtime::registry::build;
 use sightline_connectors::verify::{Outputs, verify};
-use sightline_connectors::{Batch, Op, SinkConnector, SinkRecord};
+use sightline_connectors::{Batch, SinkConnector};
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
-use sightline_log::{CleanUp, Headers, Log, NewRecord, Offset, Record, TopicPartition, TopicSpec};
-use sightline_schemas::avro::{Encoder, OutputRecord, RecordType, SchemaId};
+use sightline_log::kafka::{Kafka, KafkaOptions};
+use sightline_log::{CleanUp, Log, NewRecord, Record, TopicPartition, TopicSpec};
+use sightline_schemas::avro::RecordType;
 use sightline_schemas::registry::EmbeddedRegistry;
 use sightline_schemas::topic::Topics;
 
@@ -38,9 +38,21 @@ struct Args {
     /// Records in each store.
     #[arg(long, default_value_t = 1_000_000)]
     records: usize,
+    /// Where the topics are.
+    #[arg(long, value_enum, default_value = "embedded")]
+    log: Topic,
     /// How often each side runs.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+}
+
+/// Where the topics are.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Topic {
+    /// In files of this process.
+    Embedded,
+    /// On the Kafka of `SIGHTLINE_KAFKA`.
+    Kafka,
 }
 
 fn main() {
@@ -56,27 +68,27 @@ fn main() {
             clean(class);
         }
         let config = ConnectorConfig::new("bench", class, serde_json::from_value(options).unwrap());
-        let cell = Cell::new(folder.path(), build(&config).unwrap().supports());
+        let cell = Cell::new(args.log, folder.path(), class, build(&config).unwrap().supports());
         runtime.block_on(cell.fill(&mut *build(&config).unwrap(), args.records));
-        let mut rounds: Vec<[f64; 3]> = Vec::new();
+        let mut rounds: Vec<[f64; 5]> = Vec::new();
         for _ in 0..args.rounds {
-            let start = Instant::now();
+            let start = Processor::now();
             let outputs = cell.outputs();
             let view = outputs.view().unwrap();
-            let topics = start.elapsed().as_secs_f64();
-            let start = Instant::now();
+            let topics = start.passed();
+            let start = Processor::now();
             let report = runtime.block_on(verify(&outputs, &view, &mut *build(&config).unwrap(), Duration::from_secs(60))).unwrap();
-            let ours = start.elapsed().as_secs_f64();
+            let ours = start.passed();
             assert!(report.is_equal(), "{report:?}");
             assert_eq!(report.types.values().map(|ty| ty.equal).sum::<u64>(), args.records as u64);
-            rounds.push([topics, ours, full_read(class, folder.path())]);
+            rounds.push([ours[0], ours[1], full_read(class, folder.path()), topics[0], topics[1]]);
         }
         let median = |at: usize| {
-            let mut seconds: Vec<f64> = rounds.iter().map(|round| round[at]).collect();
-            seconds.sort_by(f64::total_cmp);
-            seconds[seconds.len() / 2]
+            let mut figures: Vec<f64> = rounds.iter().map(|round| round[at]).collect();
+            figures.sort_by(f64::total_cmp);
+            figures[figures.len() / 2]
         };
-        let (topics, ours, theirs) = (median(0), median(1), median(2));
+        let [ours, busy, theirs, topics, reading] = std::array::from_fn(median);
         let verdict = if ours < 5.0 { "met" } else { "missed" };
         println!(
             "{class}: {} records, median of {} rounds; peak memory of this process {:.0} MB",
@@ -84,12 +96,27 @@ fn main() {
             args.rounds,
             memory::peak() as f64 / 1e6
         );
-        println!("  verify of the store  {ours:>8.2} s   (below 5: {verdict})");
+        println!("  verify of the store  {ours:>8.2} s   (below 5: {verdict}); {busy:.2} s of this process's processor time");
         println!("  a full read          {theirs:>8.2} s   ratio {:.2}", ours / theirs);
-        println!("  the topics, once     {topics:>8.2} s");
+        println!("  the topics, once     {topics:>8.2} s   {reading:.2} s of processor time");
         if class != "sqlite" {
             clean(class);
         }
+        cell.remove();
+    }
+}
+
+/// A moment, by the clock and by the processor.
+struct Processor(Instant, f64);
+
+impl Processor {
+    fn now() -> Self {
+        Self(Instant::now(), memory::processor_seconds())
+    }
+
+    /// Seconds since then, by both.
+    fn passed(&self) -> [f64; 2] {
+        [self.0.elapsed().as_secs_f64(), memory::processor_seconds() - self.1]
     }
 }
 
@@ -104,16 +131,26 @@ fn full_read(class: &str, folder: &std::path::Path) -> f64 {
 
 /// Output topics of a cell.
 struct Cell {
-    log: Embedded,
+    log: Box<dyn Log>,
     topics: Topics,
     types: Vec<RecordType>,
-    encoder: Encoder,
+    rows: Rows,
+    kafka: Option<String>,
 }
 
 impl Cell {
-    fn new(folder: &std::path::Path, supported: &[RecordType]) -> Self {
-        let log = Embedded::open(&folder.join("log"), EmbeddedOptions { sync: false, ..EmbeddedOptions::default() }).unwrap();
-        let topics = Topics::new("soc");
+    fn new(log: Topic, folder: &std::path::Path, class: &str, supported: &[RecordType]) -> Self {
+        let kafka = (log == Topic::Kafka).then(|| variable("SIGHTLINE_KAFKA"));
+        let (log, topics): (Box<dyn Log>, _) = match &kafka {
+            Some(bootstrap) => {
+                let options = KafkaOptions { bootstrap: bootstrap.clone(), ..KafkaOptions::default() };
+                (Box::new(Kafka::new(options).unwrap()), Topics::new(&names(class)))
+            }
+            None => {
+                let options = EmbeddedOptions { sync: false, ..EmbeddedOptions::default() };
+                (Box::new(Embedded::open(&folder.join("log"), options).unwrap()), Topics::new("soc"))
+            }
+        };
         let types: Vec<RecordType> =
             [RecordType::Entity, RecordType::Observable, RecordType::Link].into_iter().filter(|ty| supported.contains(ty)).collect();
         let spec = |ty: &RecordType| TopicSpec {
@@ -124,27 +161,26 @@ impl Cell {
             log_append_time: false,
         };
         log.ensure_topics(&types.iter().map(spec).collect::<Vec<_>>()).unwrap();
-        let ids = RecordType::ALL.iter().enumerate().map(|(at, ty)| (*ty, SchemaId(at as u32 + 1)));
-        Self { log, topics, types, encoder: Encoder::new(ids) }
+        Self { log, rows: Rows::new(topics.clone()), topics, types, kafka }
     }
 
     fn outputs(&self) -> Outputs<'_> {
-        Outputs { log: &self.log, registry: Arc::new(EmbeddedRegistry), topics: &self.topics, types: self.types.clone() }
+        Outputs { log: &*self.log, registry: Arc::new(EmbeddedRegistry), topics: &self.topics, types: self.types.clone() }
     }
 
     /// The same records into the topics and, through the sink, into the store.
     async fn fill(&self, sink: &mut dyn SinkConnector, records: usize) {
         sink.open().await.unwrap();
-        let mut writer = self.log.transactional("bench").unwrap();
-        let mut values = values(records.div_ceil(self.types.len()) * 3);
-        values.retain(|value| self.types.contains(&value.record_type()));
-        values.truncate(records);
-        for (at, chunk) in values.chunks(BATCH).enumerate() {
-            let epoch = at as u64 + 1;
+        let mut writer = self.log.transactional(&names("bench")).unwrap();
+        let mut values = values().filter(|value| self.types.contains(&value.record_type())).take(records).peekable();
+        for epoch in 1.. {
+            if values.peek().is_none() {
+                break;
+            }
             writer.begin().unwrap();
             let mut batch = Batch::default();
-            for value in chunk {
-                let record = self.record(value, epoch);
+            for value in values.by_ref().take(BATCH) {
+                let record = self.rows.record(value, epoch);
                 let Record { topic, key, value, headers, .. } = record.source.clone();
                 writer.send(NewRecord { topic, partition: Some(0), key, value, headers }).unwrap();
                 batch.records.push(record);
@@ -160,18 +196,9 @@ impl Cell {
         sink.close().await;
     }
 
-    fn record(&self, value: &OutputRecord, epoch: u64) -> SinkRecord {
-        let ty = value.record_type();
-        let (tenant, id) = (value.tenant().to_owned(), value.id());
-        let source = Record {
-            topic: ty.topic(&self.topics).into(),
-            partition: 0,
-            offset: Offset(0),
-            timestamp: 0,
-            key: Some(Bytes::from(format!("{tenant}:{id}"))),
-            value: Some(self.encoder.encode(value).unwrap()),
-            headers: Headers::default().with("epoch", epoch.to_string()).with("op", "u").with("origin", "soc.in.intel:0:1"),
-        };
-        SinkRecord { ty, tenant, id, op: Op::Upsert(value.clone()), epoch, origin: "soc.in.intel:0:1".into(), received: None, source }
+    fn remove(self) {
+        if let Some(bootstrap) = &self.kafka {
+            delete_topics(bootstrap, self.types.iter().map(|ty| ty.topic(&self.topics)).collect());
+        }
     }
 }

@@ -9,7 +9,7 @@ use sightline_connectors::runtime::Connectors;
 use sightline_topology::cluster::ClusterOptions;
 use sightline_topology::runtime::InputMode;
 
-use crate::config::Config;
+use crate::config::{ClusterConfig, Config};
 use crate::feed;
 use crate::http;
 use crate::service::Servers;
@@ -52,7 +52,8 @@ impl Args {
         if addresses.len() != self.processes {
             bail!("{} has {} addresses, and --processes says {}", file.display(), addresses.len(), self.processes);
         }
-        let options = ClusterOptions { process: self.process, addresses, secret: config.cluster.secret.clone() };
+        let ClusterConfig { secret, tls, insecure } = config.cluster.clone();
+        let options = ClusterOptions { process: self.process, addresses, secret, tls, insecure };
         options.check()?;
         Ok(Some(options))
     }

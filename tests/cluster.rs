@@ -1,4 +1,4 @@
-//! A cell of two processes on real servers: it does what one process does, and when either is killed both end, start again, and nothing is lost or doubled.
+//! A cell of two processes on real servers, with TLS between them: it does what one process does, and when either is killed both end, start again, and nothing is lost or doubled.
 #![allow(clippy::unwrap_used, missing_docs)]
 mod cell;
 
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cell::certificate::{authority, write_certificate};
 use cell::{Cell, INTEL, assert_nothing_doubled, demo};
 
 const PROCESSES: usize = 2;
@@ -94,9 +95,21 @@ impl Drop for Pair {
     }
 }
 
+/// TLS between the processes of a cell, which have the same certificate here.
+fn encrypt(cell: &Cell) {
+    let folder = cell.folder.path();
+    write_certificate(folder, &authority("cell"), "127.0.0.1");
+    let [cert, key, ca] = ["cert.pem", "key.pem", "ca.pem"].map(|name| folder.join(name).display().to_string());
+    let path = folder.join("cell.yaml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let tls = format!("cluster: {{ secret: open sesame, tls: {{ cert_file: {cert}, key_file: {key}, ca_file: {ca} }} }}\n");
+    std::fs::write(path, config + &tls).unwrap();
+}
+
 #[test]
 fn two_processes_of_which_one_is_killed_end_together_and_lose_nothing() {
     let Some(cell) = Cell::new(&["postgres"]) else { return };
+    encrypt(&cell);
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u32>().ok());
     let rounds = number("SIGHTLINE_KILLS").unwrap_or(4).max(1);
     let mut seed = number("SIGHTLINE_SEED").unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos());
@@ -166,7 +179,7 @@ fn a_process_that_does_not_belong_is_told_why() {
     let one_short = refused("127.0.0.1:1\n", &["--processes", "2", "--process", "0"]);
     assert!(one_short.contains("1 addresses, and --processes says 2"), "{one_short}");
     let far = refused("127.0.0.1:1\n192.0.2.1:1\n", &["--processes", "2", "--process", "0"]);
-    assert!(far.contains("set `cluster.secret`"), "{far}");
+    assert!(far.contains("set `cluster.secret`, and give `cluster.tls`"), "{far}");
     let beyond = refused("127.0.0.1:1\n127.0.0.1:2\n", &["--processes", "2", "--process", "2"]);
     assert!(beyond.contains("counted from 0"), "{beyond}");
 }

@@ -1,4 +1,7 @@
 //! Places in the stores that no other run uses.
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use serde_json::{Value, json};
 
 use crate::rival;
@@ -39,5 +42,15 @@ pub fn options(class: &str, name: &str) -> Value {
         "postgres" => json!({ "url": url, "schema": name }),
         "elasticsearch" => json!({ "url": url, "prefix": name, "replicas": 0 }),
         _ => json!({ "url": url, "password": std::env::var("SIGHTLINE_NEO4J_PASSWORD").ok() }),
+    }
+}
+
+/// Removes topics of Kafka.
+pub fn delete_topics(bootstrap: &str, names: Vec<String>) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for outcome in runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).unwrap() {
+        outcome.unwrap();
     }
 }

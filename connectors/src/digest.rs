@@ -102,6 +102,17 @@ impl Sums {
         &mut self.slots[usize::from(digest.slot())]
     }
 
+    /// Adds what a part of the rows adds up to.
+    pub fn merge(&mut self, part: &Self) {
+        for (sum, more) in self.slots.iter_mut().zip(part.slots.iter()) {
+            sum.count = sum.count.wrapping_add(more.count);
+            sum.digests = sum.digests.wrapping_add(more.digests);
+            sum.epochs = sum.epochs.wrapping_add(more.epochs);
+        }
+        self.doubtful.extend(&part.doubtful);
+        self.unsealed |= part.unsealed;
+    }
+
     /// How many records there are.
     pub fn count(&self) -> u64 {
         self.slots.iter().map(|sum| sum.count).sum()

@@ -17,4 +17,4 @@ pub mod verify;
 
 pub use batch::{Batch, Op, SinkRecord};
 pub use runtime::{ConnectorConfig, ConnectorState, ConnectorStatus, Connectors};
-pub use sink::{Mended, Rebuild, Refused, SinkConnector, SinkError, Stored, Wrong};
+pub use sink::{Mended, Rebuild, Refused, SinkConnector, SinkError, Stored, Visit, Wrong};

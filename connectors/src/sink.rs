@@ -57,18 +57,13 @@ pub trait SinkConnector: Send {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError>;
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError>;
 
     /// Calls `visit` for each record of `ty` whose digest, or whose key, is in one of `slots`; those that have no digest are in all of them.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    async fn scan_slots(
-        &mut self,
-        ty: RecordType,
-        slots: &BTreeSet<Slot>,
-        visit: &mut (dyn FnMut(Stored) + Send),
-    ) -> Result<(), SinkError> {
+    async fn scan_slots(&mut self, ty: RecordType, slots: &BTreeSet<Slot>, visit: Visit<'_>) -> Result<(), SinkError> {
         self.scan(ty, &mut |stored| {
             if slots.contains(&slot_of(stored.key.as_bytes())) {
                 visit(stored);
@@ -85,6 +80,14 @@ pub trait SinkConnector: Send {
     async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
         let _ = ty;
         Ok(None)
+    }
+
+    /// The same, with each row held against what was written with its digest, if that takes a full read. `verify` asks for these.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    async fn sealed_sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        Ok(self.sums(ty).await?.filter(|sums| !sums.unsealed))
     }
 
     /// What [`scan`](Self::scan) gives for `record` when the store holds it faithfully: a digest of the fields that this store keeps.
@@ -141,6 +144,9 @@ pub trait Rebuild: Send {
     /// Drops the old places, unless they are kept, when nobody reads them any more; returns those that were read for longer than `patience`.
     async fn finish(&mut self, patience: Duration) -> Result<Vec<String>, SinkError>;
 }
+
+/// Is called for each record that a store holds.
+pub type Visit<'a> = &'a mut (dyn FnMut(Stored) + Send);
 
 /// A record as a store holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]

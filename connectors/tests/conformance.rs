@@ -5,6 +5,7 @@
 //! has one only. A new sink adds a file under `stores` and one line here.
 #![allow(clippy::unwrap_used, missing_docs)]
 mod conformance {
+    pub mod by_hand;
     pub mod claims;
     pub mod pipeline;
     #[cfg(feature = "elasticsearch")]
@@ -13,7 +14,7 @@ mod conformance {
     pub mod replay;
     pub mod stores;
 }
-use conformance::{claims, pipeline, replay, stores};
+use conformance::{by_hand, claims, pipeline, replay, stores};
 
 macro_rules! conforms {
     ($($feature:literal $store:ident),* $(,)?) => {
@@ -70,30 +71,21 @@ conforms! {
     "neo4j" neo4j,
 }
 
-/// What the hand may do to a row, and a file of a version that kept no digests. (The servers' stores: `tests/drift.rs` of the workspace.)
-#[tokio::test]
-async fn a_row_of_sqlite_that_was_changed_puts_its_slot_in_doubt_and_no_other() {
-    use conformance::records::{MALWARE, batch, entity};
-    use sightline_connectors::digest::slot_of;
-    use sightline_schemas::avro::RecordType::Entity;
-    let store = stores::sqlite("").await.unwrap();
-    let mut sink = store.opened().await;
-    sink.put(&batch((0..50).map(|n| entity(&format!("malware--{n}"), "x")).collect(), 1, 1)).await.unwrap();
-    let doubtful = async || Vec::from_iter(store.opened().await.sums(Entity).await.unwrap().unwrap().doubtful);
-    assert!(doubtful().await.is_empty());
-    let path = store.config.options["path"].as_str().unwrap();
-    let by_hand = |sql: &str| rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
-    by_hand("UPDATE entity SET confidence = 86 WHERE id = 'malware--7'");
-    assert_eq!(doubtful().await, [slot_of(b"acme:malware--7")]);
-    by_hand("UPDATE entity SET confidence = 85 WHERE id = 'malware--7'");
-    assert!(doubtful().await.is_empty(), "it is again what was written");
-    by_hand(&format!("INSERT INTO entity SELECT tenant, '{MALWARE}', type, name, description, created, modified, revoked, confidence, tlp, labels, sources,
-        valid_from, valid_until, doc, epoch, origin, NULL, NULL FROM entity WHERE id = 'malware--7'"));
-    assert_eq!(doubtful().await, [slot_of(format!("acme:{MALWARE}").as_bytes())]);
-    by_hand("ALTER TABLE entity DROP COLUMN digest; ALTER TABLE entity DROP COLUMN seal");
-    assert_eq!(store.sink().sums(Entity).await.unwrap(), None, "scanned, until its connector opens it");
-    assert!(doubtful().await.len() > 40, "every row is in doubt");
-    let mut sink = store.opened().await;
-    sink.put(&batch((0..50).map(|n| entity(&format!("malware--{n}"), "x")).collect(), 1, 1)).await.unwrap();
-    assert_eq!(doubtful().await, [slot_of(format!("acme:{MALWARE}").as_bytes())], "a replay gives digests to what is there");
+/// Elasticsearch knows a document that was changed by its version: `tests/drift.rs` of the workspace.
+macro_rules! sealed {
+    ($($feature:literal $store:ident $module:ident),* $(,)?) => {
+        $(#[cfg(feature = $feature)] mod $module {
+            use super::{by_hand, stores};
+            conforms!(@in by_hand, $store:
+                a_change_puts_the_slot_of_its_record_in_doubt_and_no_other,
+                what_has_no_digest_is_read_in_full_until_it_is_written_again,
+            );
+        })*
+    };
+}
+
+sealed! {
+    "sqlite" sqlite sqlite_by_hand,
+    "postgres" postgres postgres_by_hand,
+    "neo4j" neo4j neo4j_by_hand,
 }

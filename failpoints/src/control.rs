@@ -35,7 +35,10 @@ controls! {
     NoReplay "no-replay" "A start skips the epochs after the snapshot that it loads."
     ManifestAhead "manifest-ahead" "I3 off: a manifest does not wait for the lanes, and a start takes one that is newer than they are."
     TrustChecksums "trust-checksums" "Segments are read without their checksum."
+    TrimEarly "trim-early" "The journal is trimmed behind the snapshots of the local disk, whether the state store has them or not."
+    TrustPacks "trust-packs" "What is fetched from the state store is not compared with its checksums."
     OffsetFirst "offset-first" "A sink stores its offsets in a transaction of their own, before the rows."
+    NoOwner "no-owner" "I5 off: a process does not look whether another has taken the state directory over."
     NoFence "no-fence" "I5 off: the journal and the lanes do not fence an older process."
 }
 

@@ -10,8 +10,10 @@ use sightline_log::Log;
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_log::kafka::{Kafka, KafkaOptions};
 
+use crate::broker::Broker;
 use crate::child::{Service, output, starting};
-use crate::servers::Servers;
+use crate::pair::Pair;
+use crate::servers::{STORES, Servers};
 use crate::workload::{SNAPSHOT_FEED, Step};
 
 /// Settings that the seed varies. What decides about content is the same in every run, so that runs can be compared.
@@ -66,8 +68,34 @@ impl Knobs {
 pub enum Place {
     /// The embedded log and SQLite, in the cell's folder.
     Embedded,
+    /// A real Kafka, and SQLite in the cell's folder.
+    Kafka(Arc<Broker>),
     /// Real servers.
     Servers(Arc<Servers>),
+}
+
+impl Place {
+    /// Kafka, if the log is there.
+    pub fn broker(&self) -> Option<&Broker> {
+        match self {
+            Self::Embedded => None,
+            Self::Kafka(broker) => Some(broker),
+            Self::Servers(servers) => Some(&servers.broker),
+        }
+    }
+
+    /// The servers, if the stores are there.
+    pub fn servers(&self) -> Option<&Servers> {
+        match self {
+            Self::Embedded | Self::Kafka(_) => None,
+            Self::Servers(servers) => Some(servers),
+        }
+    }
+
+    /// The names of the connectors.
+    pub fn sinks(&self) -> &'static [&'static str] {
+        if self.servers().is_some() { &STORES } else { &["sqlite"] }
+    }
 }
 
 /// A cell.
@@ -88,13 +116,9 @@ impl Cell {
         std::fs::create_dir_all(folder)?;
         let cell = Self { name: name.to_owned(), folder: folder.to_owned(), binary: binary.to_owned(), place, environment: Vec::new() };
         let Knobs { epoch_records, epoch_ms, heartbeat_ms, snapshot_ms, lanes, partitions, window, batch_records, batch_ms } = knobs;
-        let (log, connectors) = match &cell.place {
-            Place::Embedded => (
-                format!("log: {}\n", cell.folder.join("log").display()),
-                vec![("sqlite", format!("class: sqlite, options: {{ path: {} }}", cell.database().display()))],
-            ),
-            Place::Servers(servers) => (servers.log(), servers.connectors(name)),
-        };
+        let log = cell.place.broker().map_or_else(|| format!("log: {}\n", cell.folder.join("log").display()), Broker::log);
+        let sqlite = || vec![("sqlite", format!("class: sqlite, options: {{ path: {} }}", cell.database().display()))];
+        let connectors = cell.place.servers().map_or_else(sqlite, |servers| servers.connectors(name));
         let common = format!(
             "batch: {{ records: {batch_records}, bytes: 1000000, interval_ms: {batch_ms} }}, backoff: {{ min_ms: 20, max_ms: 500 }}"
         );
@@ -124,12 +148,9 @@ impl Cell {
         self.folder.join("store.sqlite")
     }
 
-    /// The servers, if it has any.
-    pub fn servers(&self) -> Option<&Servers> {
-        match &self.place {
-            Place::Embedded => None,
-            Place::Servers(servers) => Some(servers),
-        }
+    /// Where its log and stores are.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     fn command(&self, verb: &str) -> Command {
@@ -143,8 +164,18 @@ impl Cell {
         command
     }
 
-    /// Starts the service. `failpoints` are for this life alone.
+    /// Starts the service. The environment `life` is for this life alone.
     pub fn run(&self, workers: u32, role: &str, life: &[(&'static str, String)], log_name: &str) -> Result<Service> {
+        Service::start(self.service(workers, role, life), &self.folder.join(log_name))
+    }
+
+    /// Starts the service as two processes. The environment `life` is for process `which` alone.
+    pub fn run_pair(&self, workers: u32, which: usize, life: &[(&'static str, String)], log_name: &str) -> Result<Pair> {
+        let life = |process| if process == which { life } else { &[] };
+        Pair::start(|process| self.service(workers, "topology,connect", life(process)), &self.folder, log_name)
+    }
+
+    fn service(&self, workers: u32, role: &str, life: &[(&'static str, String)]) -> Command {
         let mut command = self.command("run");
         command.args(["--workers", &workers.to_string(), "--role", role]);
         // A name that both speak of joins its rules: those of the whole run come first.
@@ -155,7 +186,7 @@ impl Cell {
         for (name, value) in life.iter().filter(|(name, _)| self.environment.iter().all(|(other, _)| other != name)) {
             command.env(name, value);
         }
-        Service::start(command, &self.folder.join(log_name))
+        command
     }
 
     /// Takes in a step: `process` or `feed remove`.
@@ -188,9 +219,9 @@ impl Cell {
 
     /// The log. Of the embedded one only while no process of the cell runs.
     pub fn log(&self) -> Result<Box<dyn Log>> {
-        Ok(match &self.place {
-            Place::Embedded => Box::new(self.embedded()?),
-            Place::Servers(servers) => Box::new(Kafka::new(KafkaOptions { bootstrap: servers.kafka.clone(), ..KafkaOptions::default() })?),
+        Ok(match self.place.broker() {
+            None => Box::new(self.embedded()?),
+            Some(broker) => Box::new(Kafka::new(KafkaOptions { bootstrap: broker.kafka.clone(), ..KafkaOptions::default() })?),
         })
     }
 

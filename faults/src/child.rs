@@ -1,5 +1,6 @@
 //! A running `sightline`, and what can be done to it from outside.
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,6 +45,18 @@ pub struct Ended {
     pub status: ExitStatus,
     /// The end of its standard error.
     pub tail: String,
+}
+
+impl Ended {
+    /// By a signal that it could not answer, of its own failpoint or of another process.
+    pub fn was_killed(&self) -> bool {
+        self.status.signal().is_some()
+    }
+
+    /// SIGTERM came before it listened for it, which ends it as it ends any process.
+    pub fn was_starting(&self) -> bool {
+        self.status.signal() == Some(Signal::TERM.as_raw())
+    }
 }
 
 impl Service {
@@ -98,7 +111,13 @@ impl Service {
         self.signal(Signal::CONT)
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
+    /// Whether its standard error has such a line.
+    pub fn has_said(&self, text: &str) -> bool {
+        self.said().contains(text)
+    }
+
+    /// Sends a signal; one that has ended gets none.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.child.id())?).context("no process")?;
         match kill_process(pid, signal) {
             // It has ended already.
@@ -107,8 +126,12 @@ impl Service {
         }
     }
 
+    fn said(&self) -> String {
+        std::fs::read(&self.stderr).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
     fn tail(&self) -> String {
-        let text = std::fs::read(&self.stderr).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+        let text = self.said();
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(4)..].join(" | ")
     }

@@ -3,7 +3,8 @@ use fastrand::Rng;
 use sightline_failpoints::Control;
 
 use crate::damage::Damage;
-use crate::fault::{Ending, Fault, Life};
+use crate::fault::Fault;
+use crate::lives::{Ending, Life};
 
 /// How long a process may take to reach a failpoint.
 const REACH: u64 = 1_500;
@@ -11,7 +12,7 @@ const REACH: u64 = 1_500;
 /// Whether the control can be shown without servers.
 pub fn is_embedded(control: Control) -> bool {
     // Two processes cannot have the embedded log open: there is nobody to fence.
-    control != Control::NoFence
+    !matches!(control, Control::NoFence | Control::NoOwner)
 }
 
 /// The lives between two steps with `control` on.
@@ -31,7 +32,19 @@ pub fn lives(control: Control, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Vec
         Control::TrustChecksums => {
             Life { ending: Ending::TerminatedAfter(rng.u64(200..800)), damage: Some(Damage::Flip), ..Life::default() }
         }
+        // The store has nothing, and the local disk is lost.
+        Control::TrimEarly => Life {
+            failpoints: "store.before=error@*".to_owned(),
+            ending: Ending::TerminatedAfter(rng.u64(400..1_200)),
+            damage: Some(Damage::Everything),
+            ..Life::default()
+        },
+        Control::TrustPacks => return Fault::CopiesDamaged.lives(rng, lanes, sinks),
         Control::OffsetFirst => dies(format!("sink.before_rows[{}]=kill@{hit}", sinks[rng.usize(0..sinks.len())])),
+        // Past its fence, and before it cleans up.
+        Control::NoOwner => {
+            Life { failpoints: "start.r5=delay(12000)".to_owned(), ending: Ending::Replaced(rng.u64(500..900)), ..Life::default() }
+        }
         Control::NoFence => return Fault::Zombie.lives(rng, lanes, sinks),
     };
     vec![life]

@@ -18,13 +18,15 @@ pub enum Damage {
     Documents,
     /// The directory is removed.
     Everything,
+    /// The newest copy in the state store; and the directory is removed.
+    Copy,
 }
 
 impl Damage {
     /// Does it to one file, mostly one of the newest snapshot. `newest_only`: to a file that the manifest before does not name, and only if there is one
     /// before: with the journal trimmed, what both manifests name is there once. Returns what was done; none when there is no such file yet.
     pub fn cause(self, state: &Path, newest_only: bool, rng: &mut Rng) -> Result<Option<String>> {
-        if self == Self::Everything {
+        if matches!(self, Self::Everything | Self::Copy) {
             fs::remove_dir_all(state).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
             return Ok(Some("removed the state directory".into()));
         }

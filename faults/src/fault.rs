@@ -1,8 +1,5 @@
-//! The kinds of faults, and what each does to the lives of a process.
-use fastrand::Rng;
-use sightline_failpoints::Point;
-
-use crate::damage::Damage;
+//! The kinds of faults; [`crate::lives`] has what each does.
+use crate::cell::Place;
 
 macro_rules! faults {
     ($($variant:ident $name:literal $what:literal)*) => {
@@ -38,6 +35,9 @@ faults! {
     FlippedFile "flipped-file" "a bit of a snapshot file is flipped (segment, manifest)"
     DamagedDocuments "damaged-documents" "a file of documents is cut or flipped"
     StateLost "state-lost" "the state directory is gone; of odd seeds the journal is trimmed too, and a store has copies"
+    CopiesRefused "copies-refused" "the state store is away, or refuses some writes, while snapshots are copied; now and then the local disk is lost"
+    CopiesKilled "copies-killed" "kill -9 between the steps of a copy, of its clearing up, or of a fetch; now and then the local disk is lost"
+    CopiesDamaged "copies-damaged" "the newest copy of a snapshot is cut or flipped, and the local disk is lost"
     DiskRefuses "disk-refuses" "ENOSPC, EDQUOT or EIO from every write and sync of a snapshot"
     DiskFull "disk-full" "snapshots on a real file system that is full (needs root)"
     LogRefuses "log-refuses" "transactions of the journal and of lanes fail and are done again"
@@ -45,6 +45,7 @@ faults! {
     ClockJump "clock-jump" "the wall clock jumps by up to 30 days, forwards and backwards"
     Poison "poison" "an input makes a parser panic"
     Zombie "zombie" "SIGSTOP, a second process takes over, SIGCONT"
+    ProcessDies "process-dies" "of a cell of two processes one dies, at a failpoint or at random, or is stopped until it is replaced"
     StoreRefuses "store-refuses" "Elasticsearch answers 401, 403, 429, 500 or nothing, before or after it has written"
     StoreBlocks "store-blocks" "an index of Elasticsearch takes no writes for a while: bulks fail by half"
     StoreDeadlocks "store-deadlocks" "another client of PostgreSQL locks what the sink locks, in the opposite order"
@@ -59,9 +60,14 @@ impl Fault {
         Self::ALL.iter().copied().find(|fault| fault.name() == name)
     }
 
-    /// Whether it can be caused on the embedded log with SQLite.
-    pub fn is_embedded(self) -> bool {
-        !self.is_beside()
+    /// Whether it can be caused there.
+    pub fn is_possible(self, place: &Place) -> bool {
+        match place {
+            Place::Embedded => !self.is_beside() && self != Self::ProcessDies,
+            // A disk is the same disk there: what was tried without servers is not tried again.
+            Place::Kafka(_) => !self.is_beside() && self != Self::DiskFull,
+            Place::Servers(_) => self != Self::DiskFull,
+        }
     }
 
     /// Whether it happens to servers, beside the process.
@@ -70,11 +76,6 @@ impl Fault {
             self,
             Self::StoreRefuses | Self::StoreBlocks | Self::StoreDeadlocks | Self::StoreDown | Self::BrokerRestart | Self::BrokerUnreachable
         )
-    }
-
-    /// Whether it can be caused on servers. A disk is the same disk there; what was tried without servers is not tried again.
-    pub fn is_on_servers(self) -> bool {
-        !matches!(self, Self::DiskFull)
     }
 
     /// How often it is drawn, by importance.
@@ -87,148 +88,13 @@ impl Fault {
         }
     }
 
+    /// Whether it is about the copies of snapshots in a state store.
+    pub fn is_about_copies(self) -> bool {
+        matches!(self, Self::CopiesRefused | Self::CopiesKilled | Self::CopiesDamaged)
+    }
+
     /// Whether the state may be gone or useless, so that only the whole journal can bring it back.
     pub fn needs_whole_journal(self) -> bool {
         matches!(self, Self::DamagedDocuments | Self::StateLost)
     }
-}
-
-/// One life of a process: what it meets, and how it ends.
-#[derive(Clone, Debug, Default)]
-pub struct Life {
-    /// For `SIGHTLINE_FAILPOINTS`.
-    pub failpoints: String,
-    /// For `SIGHTLINE_CLOCK_OFFSET_MS`.
-    pub clock_offset_ms: Option<i64>,
-    /// How it ends.
-    pub ending: Ending,
-    /// What is done to its files afterwards.
-    pub damage: Option<Damage>,
-}
-
-/// How a life ends.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Ending {
-    /// By itself, at a failpoint; killed when it has not after so many milliseconds.
-    ByItself(u64),
-    /// `kill -9` after so many milliseconds.
-    Killed(u64),
-    /// SIGTERM after so many milliseconds.
-    #[default]
-    Terminated,
-    /// SIGTERM after so many milliseconds.
-    TerminatedAfter(u64),
-    /// SIGSTOP after so many milliseconds; another is started; SIGCONT.
-    Replaced(u64),
-    /// As the kind of fault says, beside the process; then `kill -9` or SIGTERM.
-    Beside {
-        /// Milliseconds before it, and after it.
-        after: u64,
-        /// Whether the process is killed in the end.
-        kill: bool,
-    },
-    /// Its state directory lies on a file system that is full, until SIGTERM after so many milliseconds.
-    OnFullDisk(u64),
-}
-
-/// How long a process may take to reach a failpoint.
-const REACH: u64 = 1_500;
-
-impl Fault {
-    /// The lives between one step of the workload and the next. `lanes`: how many there are; `sinks`: names of the connectors.
-    pub fn lives(self, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Vec<Life> {
-        // With servers a life takes ten times as long.
-        let lives = if sinks.len() > 1 { 1 } else { rng.usize(1..=3) };
-        (0..lives).map(|_| self.life(rng, lanes, sinks)).collect()
-    }
-
-    fn life(self, rng: &mut Rng, lanes: u32, sinks: &[&str]) -> Life {
-        let moment = |rng: &mut Rng| rng.u64(20..1_200);
-        let dies = |failpoints: String| Life { failpoints, ending: Ending::ByItself(REACH), ..Life::default() };
-        match self {
-            Self::KillAtPoint => dies(format!("{}=kill@{}", place(rng, lanes, sinks), hit(rng))),
-            Self::PanicAtPoint => dies(format!("{}=panic@{}", place(rng, lanes, sinks), hit(rng))),
-            Self::KillAtRandom => {
-                let delays = if rng.bool() { format!("{}=delay({})@*", place(rng, lanes, sinks), rng.u32(1..20)) } else { String::new() };
-                Life { failpoints: delays, ending: Ending::Killed(moment(rng)), ..Life::default() }
-            }
-            Self::Rescale => Life { ending: Ending::TerminatedAfter(moment(rng)), ..Life::default() },
-            Self::TornFile | Self::FlippedFile | Self::DamagedDocuments | Self::StateLost => Life {
-                ending: if rng.bool() { Ending::Killed(200 + moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) },
-                damage: Some(match self {
-                    Self::TornFile if rng.bool() => Damage::Truncate,
-                    Self::TornFile => Damage::Zero,
-                    Self::FlippedFile => Damage::Flip,
-                    Self::DamagedDocuments => Damage::Documents,
-                    _ => Damage::Everything,
-                }),
-                ..Life::default()
-            },
-            Self::DiskRefuses => {
-                let place = pick(rng, &[Point::DocumentsFlush, Point::SegmentBefore, Point::SnapshotSync, Point::ManifestBefore]);
-                let error = pick(rng, &["ENOSPC", "EDQUOT", "EIO"]);
-                let when = if rng.bool() { "*".to_owned() } else { format!("{}+", hit(rng)) };
-                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
-                Life { failpoints: format!("{}=error({error})@{when}", place.name()), ending, ..Life::default() }
-            }
-            Self::DiskFull => Life { ending: Ending::OnFullDisk(moment(rng)), ..Life::default() },
-            Self::LogRefuses => {
-                let label = if rng.bool() { "journal".to_owned() } else { format!("lane-{}", rng.u32(0..lanes)) };
-                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
-                let (a, b) = (hit(rng), hit(rng));
-                Life { failpoints: format!("commit.before[{label}]=error@{a};commit.before[{label}]=error@{b}"), ending, ..Life::default() }
-            }
-            Self::SinkFails => {
-                let sink = pick(rng, sinks);
-                let points = [Point::SinkBeforeRows, Point::SinkBeforeOffset, Point::SinkBeforeCommit, Point::SinkAfterCommit];
-                let rules: Vec<String> = (0..3).map(|_| format!("{}[{sink}]=error@{}", pick(rng, &points).name(), hit(rng))).collect();
-                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
-                Life { failpoints: rules.join(";"), ending, ..Life::default() }
-            }
-            Self::ClockJump => {
-                const DAY: i64 = 86_400_000;
-                let clock_offset_ms = Some(rng.i64(-30 * DAY..30 * DAY));
-                let ending = if rng.bool() { Ending::Killed(moment(rng)) } else { Ending::TerminatedAfter(moment(rng)) };
-                Life { clock_offset_ms, ending, ..Life::default() }
-            }
-            Self::Zombie => Life { ending: Ending::Replaced(moment(rng)), ..Life::default() },
-            Self::Poison => Life { ending: Ending::Killed(moment(rng)), ..Life::default() },
-            Self::StoreRefuses
-            | Self::StoreBlocks
-            | Self::StoreDeadlocks
-            | Self::StoreDown
-            | Self::BrokerRestart
-            | Self::BrokerUnreachable => {
-                Life { ending: Ending::Beside { after: rng.u64(300..3_000), kill: rng.bool() }, ..Life::default() }
-            }
-        }
-    }
-}
-
-/// A failpoint, with one of its labels as a rule.
-fn place(rng: &mut Rng, lanes: u32, sinks: &[&str]) -> String {
-    let point = Point::ALL[rng.usize(0..Point::ALL.len())];
-    match point {
-        Point::CommitBefore | Point::CommitAfter => match rng.u32(0..=lanes) {
-            0 => format!("{}[journal]", point.name()),
-            lane => format!("{}[lane-{}]", point.name(), lane - 1),
-        },
-        Point::SinkOpened | Point::SinkBeforeRows | Point::SinkBeforeOffset | Point::SinkBeforeCommit | Point::SinkAfterCommit => {
-            format!("{}[{}]", point.name(), pick(rng, sinks))
-        }
-        _ => point.name().to_owned(),
-    }
-}
-
-/// Most faults strike early in a life, where start and replay are; some late.
-fn hit(rng: &mut Rng) -> u32 {
-    match rng.u8(0..4) {
-        0 => 1,
-        1 => rng.u32(2..5),
-        _ => rng.u32(2..25),
-    }
-}
-
-fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
-    from[rng.usize(0..from.len())]
 }

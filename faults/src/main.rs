@@ -3,17 +3,21 @@
 //! ```text
 //! cargo run -p sightline-faults -- --seed 1 --runs 30
 //! ```
-//! Read in this order: [`workload`] (what goes in), [`fault`] (what is done), [`drive`] (one run), [`outputs`] and [`findings`] (how it is judged),
+//! Read in this order: [`workload`] (what goes in), [`fault`] and [`lives`] (what is done), [`drive`] (one run), [`outputs`] and [`findings`] (how it is judged),
 //! [`controls`] (that it can fail). `docs/guarantees.md` is for users.
+mod broker;
 mod cell;
 mod child;
 mod controls;
+mod copies;
 mod damage;
 mod disk;
 mod drive;
 mod fault;
 mod findings;
+mod lives;
 mod outputs;
+mod pair;
 mod proxy;
 mod reference;
 mod servers;
@@ -30,6 +34,7 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use sightline_failpoints::{Control, Point};
 
+use crate::broker::Broker;
 use crate::cell::Place;
 use crate::disk::FullDisk;
 use crate::drive::{Harness, Outcome};
@@ -56,6 +61,12 @@ struct Args {
     /// On the real servers of `scripts/services env` instead of the embedded log and SQLite.
     #[arg(long)]
     servers: bool,
+    /// On the real Kafka of `scripts/services env`, with SQLite: what only a log for many processes allows, faster than on all servers.
+    #[arg(long, conflicts_with = "servers")]
+    kafka: bool,
+    /// Copies of snapshots go to the S3 of `scripts/services env` instead of a directory.
+    #[arg(long)]
+    s3: bool,
     /// Runs at the same time; with servers always one.
     #[arg(long, default_value_t = 1)]
     jobs: u64,
@@ -98,8 +109,8 @@ fn run(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let control = args.control.as_deref().map(control).transpose()?;
-    if control.is_some_and(|control| !controls::is_embedded(control)) && !args.servers {
-        bail!("this control needs --servers: on the embedded log there is never a second process");
+    if control.is_some_and(|control| !controls::is_embedded(control)) && !args.servers && !args.kafka {
+        bail!("this control needs --kafka or --servers: on the embedded log there is never a second process");
     }
     let folder = match &args.folder {
         Some(folder) => folder.clone(),
@@ -107,16 +118,21 @@ fn run(args: &Args) -> Result<ExitCode> {
         None => std::env::temp_dir().join("sightline-faults"),
     };
     std::fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    let place = if args.servers { Place::Servers(Arc::new(Servers::of_environment()?)) } else { Place::Embedded };
+    let place = match (args.servers, args.kafka) {
+        (true, _) => Place::Servers(Arc::new(Servers::of_environment()?)),
+        (false, true) => Place::Kafka(Arc::new(Broker::of_environment()?)),
+        (false, false) => Place::Embedded,
+    };
     let harness = Harness {
         binary: args.binary.clone().map_or_else(build, Ok)?,
         demo: Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo"),
-        faults: faults(args, &folder)?,
+        faults: faults(args, &place, &folder)?,
         folder,
         place,
         control,
         workloads: args.workloads.max(1),
         steps: args.steps.max(1),
+        s3: args.s3,
         keep: args.keep,
         references: reference::References::default(),
     };
@@ -135,7 +151,7 @@ fn run(args: &Args) -> Result<ExitCode> {
             failed.fetch_add(u64::from(!outcome.is_good()), Ordering::Relaxed);
             let mut table = table.lock().unwrap_or_else(PoisonError::into_inner);
             table.add(&outcome);
-            tell(&outcome, args.verbose);
+            tell(&outcome, args);
         }
     };
     std::thread::scope(|scope| {
@@ -168,8 +184,8 @@ fn control(name: &str) -> Result<Control> {
 }
 
 /// The kinds to draw from.
-fn faults(args: &Args, folder: &Path) -> Result<Vec<Fault>> {
-    let here = |fault: &Fault| if args.servers { fault.is_on_servers() } else { fault.is_embedded() };
+fn faults(args: &Args, place: &Place, folder: &Path) -> Result<Vec<Fault>> {
+    let here = |fault: &Fault| fault.is_possible(place);
     if args.fault.is_empty() {
         let mounts = FullDisk::is_possible(folder);
         return Ok(Fault::ALL.iter().copied().filter(here).filter(|fault| *fault != Fault::DiskFull || mounts).collect());
@@ -183,19 +199,26 @@ fn faults(args: &Args, folder: &Path) -> Result<Vec<Fault>> {
         .collect()
 }
 
-fn tell(outcome: &Outcome, verbose: bool) {
+fn tell(outcome: &Outcome, args: &Args) {
     let Outcome { seed, fault, workload, story, findings, stuck, seconds, folder, .. } = outcome;
     let lives = story.len();
     let word = if outcome.is_good() { "ok" } else { "FAILED" };
     println!("seed {seed:<6} {:<18} workload {workload:<3} {lives:>3} steps {seconds:>6.1} s  {word}", fault.name());
-    if verbose || !outcome.is_good() {
+    if args.verbose || !outcome.is_good() {
         story.iter().for_each(|line| println!("    {line}"));
     }
     if !outcome.is_good() {
         findings.examples.iter().for_each(|line| println!("  ! {line}"));
         stuck.iter().for_each(|line| println!("  ! {line}"));
         folder.iter().for_each(|folder| println!("  kept in {}", folder.display()));
-        println!("  again: cargo run -p sightline-faults -- --seed {seed} --runs 1 --fault {}", fault.name());
+        let place = if args.servers {
+            " --servers"
+        } else if args.kafka {
+            " --kafka"
+        } else {
+            ""
+        };
+        println!("  again: cargo run -p sightline-faults --{place} --seed {seed} --runs 1 --fault {}", fault.name());
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use sightline_log::{Log, Offset, Record, TopicPartition};
+use sightline_log::{Log, LogError, Offset, Record, TopicPartition};
 
 /// The topics that follow from content alone, then those that follow from when events came too.
 pub const BY_CONTENT: [&str; 5] = ["out.entities", "out.observables", "out.relations", "out.links", "out.packages"];
@@ -160,12 +160,17 @@ fn records(log: &dyn Log, topic: &str, starts: &BTreeMap<TopicPartition, Offset>
             continue;
         }
         let mut reader = log.reader(&[(partition.clone(), start)])?;
-        let mut heard = Instant::now();
+        let (mut heard, before) = (Instant::now(), records.len());
         while reader.positions().first().is_some_and(|(_, at)| *at < range.end) {
             match reader.poll(&mut records, 10_000, Duration::from_millis(100)) {
                 Ok(0) if heard.elapsed() > PATIENCE => bail!("{partition} gives nothing"),
                 Ok(0) => {}
                 Ok(_) => heard = Instant::now(),
+                // Trimmed meanwhile, by a process that runs.
+                Err(LogError::OffsetExpired { .. }) => {
+                    records.truncate(before);
+                    reader = log.reader(&[(partition.clone(), log.range(&partition)?.start)])?;
+                }
                 Err(error) if error.is_retriable() && heard.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(100)),
                 Err(error) => return Err(error.into()),
             }

@@ -75,6 +75,10 @@ fn process(cell: &Cell) -> Result<()> {
             bail!("the reference run ended with {}: {}", ended.status, ended.tail);
         }
         let ended = service.terminate().context("the reference run does not drain")?;
+        if ended.was_starting() {
+            wait *= 2;
+            continue;
+        }
         if !ended.status.success() {
             bail!("the reference run ended with {}: {}", ended.status, ended.tail);
         }

@@ -1,18 +1,15 @@
 //! Real servers, as `scripts/services env` names them, each store behind a proxy.
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
 
+use crate::broker::{Broker, var};
 use crate::proxy::{Mode, Proxy, ask};
 
 /// Where they are.
 pub struct Servers {
-    /// Bootstrap address.
-    pub kafka: String,
-    registry: String,
+    /// Kafka and the registry.
+    pub broker: Broker,
     postgres: Store,
     elasticsearch: Store,
     neo4j: Store,
@@ -43,10 +40,6 @@ impl Store {
     }
 }
 
-fn var(name: &str) -> Result<String> {
-    std::env::var(name).with_context(|| format!("{name} is not set; say: scripts/services start; eval \"$(scripts/services env)\""))
-}
-
 /// The names of the connectors, in the order of the configuration.
 pub const STORES: [&str; 3] = ["postgres", "elasticsearch", "neo4j"];
 
@@ -54,18 +47,12 @@ impl Servers {
     /// From the environment.
     pub fn of_environment() -> Result<Self> {
         Ok(Self {
-            kafka: var("SIGHTLINE_KAFKA")?,
-            registry: var("SIGHTLINE_REGISTRY")?,
+            broker: Broker::of_environment()?,
             postgres: Store::of_environment("SIGHTLINE_POSTGRES", false)?,
             elasticsearch: Store::of_environment("SIGHTLINE_ELASTICSEARCH", true)?,
             neo4j: Store::of_environment("SIGHTLINE_NEO4J", false)?,
             neo4j_http: var("SIGHTLINE_NEO4J_HTTP")?,
         })
-    }
-
-    /// The part of a configuration that says where the log is.
-    pub fn log(&self) -> String {
-        format!("kafka: {{ bootstrap: \"{}\" }}\nregistry: {{ url: \"{}\" }}\n", self.kafka, self.registry)
     }
 
     /// Connectors: name, class and options.
@@ -157,41 +144,4 @@ impl Servers {
         );
         Ok(String::from_utf8_lossy(&ask(address, request.as_bytes())?).into_owned())
     }
-
-    /// The broker is killed, and started again; returns when it takes connections.
-    pub fn restart_broker(&self) -> Result<()> {
-        self.signal_broker(Signal::KILL)?;
-        // Until somebody has taken note of its end it counts as running.
-        for _ in 0..100 {
-            if services(&["pid", "kafka"]).is_err() {
-                return services(&["start", "kafka"]).map(drop);
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        bail!("the broker does not end")
-    }
-
-    /// The broker takes and gives no byte for so long.
-    pub fn freeze_broker(&self, time: Duration) -> Result<()> {
-        self.signal_broker(Signal::STOP)?;
-        std::thread::sleep(time);
-        self.signal_broker(Signal::CONT)
-    }
-
-    fn signal_broker(&self, signal: Signal) -> Result<()> {
-        let pid = services(&["pid", "kafka"])?;
-        let pid = Pid::from_raw(pid.trim().parse().context("scripts/services gives no pid")?).context("no broker")?;
-        Ok(kill_process(pid, signal)?)
-    }
-}
-
-fn services(arguments: &[&str]) -> Result<String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/services");
-    // Files, not pipes: the servers keep what they inherit open.
-    let out = tempfile::NamedTempFile::new()?;
-    let status = Command::new(script).args(arguments).stdout(out.reopen()?).stderr(std::process::Stdio::null()).status()?;
-    if !status.success() {
-        bail!("scripts/services {} failed", arguments.join(" "));
-    }
-    Ok(std::fs::read_to_string(out.path())?)
 }

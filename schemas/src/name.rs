@@ -3,12 +3,14 @@
 //! A key that crosses the dataflow must be `Copy` and small; a word in it is a 32-bit index into a table of this
 //! process. The index never leaves the process: serde writes the word, and order and hash follow the word, so two processes of a cell may number
 //! differently and still send a key to the same worker.
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{OnceLock, RwLock};
 
 use hashbrown::HashMap;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Words are chosen by whoever writes to the topics: past this many the table refuses, and the record is a dead letter.
@@ -28,11 +30,11 @@ pub enum NameError {
 }
 
 struct Table {
-    words: boxcar::Vec<Word>,
+    words: boxcar::Vec<Interned>,
     index: RwLock<HashMap<&'static str, u32>>,
 }
 
-struct Word {
+struct Interned {
     text: &'static str,
     /// The same in every process.
     hash: u64,
@@ -47,6 +49,11 @@ fn table() -> &'static Table {
     TABLE.get_or_init(|| Table { words: boxcar::Vec::new(), index: RwLock::new(HashMap::new()) })
 }
 
+thread_local! {
+    /// The words that this thread has met: a start reads tens of millions, on all workers at once, and would wait for the lock.
+    static SEEN: RefCell<HashMap<&'static str, Name>> = RefCell::new(HashMap::new());
+}
+
 /// A word of the table. `Ord` and `Hash` follow the word, not the index, so that they are the same in every process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Name(u32);
@@ -57,6 +64,15 @@ impl Name {
     /// # Errors
     /// [`NameError`] when it is not a name, or the table is full.
     pub fn new(word: &str) -> Result<Self, NameError> {
+        if let Some(known) = SEEN.with_borrow(|seen| seen.get(word).copied()) {
+            return Ok(known);
+        }
+        let name = Self::intern(word)?;
+        SEEN.with_borrow_mut(|seen| seen.insert(name.as_str(), name));
+        Ok(name)
+    }
+
+    fn intern(word: &str) -> Result<Self, NameError> {
         let table = table();
         // A poisoned lock only says that another thread died between two writes; the map is whole either way.
         if let Some(&id) = table.index.read().unwrap_or_else(|e| e.into_inner()).get(word) {
@@ -76,7 +92,7 @@ impl Name {
         }
         // The table lives as long as the process: leaking makes a look-up free of locks and lifetimes.
         let word: &'static str = Box::leak(word.to_owned().into_boxed_str());
-        let id = table.words.push(Word { text: word, hash: hash(word) }) as u32;
+        let id = table.words.push(Interned { text: word, hash: hash(word) }) as u32;
         index.insert(word, id);
         Ok(Self(id))
     }
@@ -120,8 +136,22 @@ impl Serialize for Name {
 }
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        Self::new(&word).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Word)
+    }
+}
+
+/// Takes a word where it lies, without a copy.
+struct Word;
+
+impl Visitor<'_> for Word {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Name, E> {
+        Name::new(word).map_err(E::custom)
     }
 }
 

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sightline_connectors::runtime::ConnectorConfig;
+use sightline_topology::cluster::TlsFiles;
 use sightline_topology::settings::TopologySettings;
 
 use crate::http::HttpConfig;
@@ -98,6 +99,10 @@ pub struct RegistryConfig {
 pub struct ClusterConfig {
     /// What they know each other by: `${VAR}` or `${file:PATH}`. Not needed where all of them are on one machine.
     pub secret: String,
+    /// What their connections are encrypted with. Not needed where all of them are on one machine.
+    pub tls: Option<TlsFiles>,
+    /// They may be on several machines without TLS: nobody else can read the network between them.
+    pub insecure: bool,
 }
 
 /// Where snapshots are copied to, so that the loss of `state_dir` costs nothing.

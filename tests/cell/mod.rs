@@ -1,5 +1,7 @@
 //! A cell on the real servers that `scripts/services` starts: topics, schema, indices and state of its own.
 #![allow(clippy::unwrap_used, missing_docs, dead_code, reason = "each test binary uses a part of it")]
+pub mod certificate;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -301,13 +303,14 @@ pub fn assert_nothing_doubled(topic: &str, records: &[Tapped]) {
 
 /// Tries until it succeeds, or fails with the last word of it.
 pub fn eventually<T>(mut attempt: impl FnMut() -> Result<T, String>) -> T {
-    let started = Instant::now();
+    let (started, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
         match attempt() {
             Ok(done) => return done,
             Err(why) if started.elapsed() > PATIENCE => panic!("after {} s still: {why}", PATIENCE.as_secs()),
-            Err(_) => std::thread::sleep(Duration::from_secs(1)),
+            Err(_) => std::thread::sleep(pause),
         }
+        pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 

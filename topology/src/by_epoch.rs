@@ -35,8 +35,9 @@ pub fn updates_in_time<D: Clone + 'static>(collection: VecCollection<'_, Time, D
 pub trait ByEpoch<'scope, D> {
     /// Routes records to workers by `route` modulo their number, and calls `logic` with each completed epoch, in order.
     ///
-    /// `hydrate` runs once at the start, at epoch `resume`: what it emits rebuilds the state downstream of tables that a snapshot
-    /// restored; every lane has committed that epoch, so none of it leaves the process (invariant I3).
+    /// `hydrate` runs at the start, at epoch `resume`, until it says that there is no more: what it emits rebuilds the state downstream of tables that
+    /// a snapshot restored; every lane has committed that epoch, so none of it leaves the process (invariant I3). What one call emits is taken in
+    /// downstream before the next, so that a large state is never there once more on its way.
     ///
     /// ```
     /// use sightline_topology::by_epoch::ByEpoch;
@@ -45,7 +46,7 @@ pub trait ByEpoch<'scope, D> {
     ///
     /// timely::example(|scope| {
     ///     (0..10u64).to_stream(scope).container::<Vec<_>>()
-    ///         .by_epoch("Sum", Epoch(0), |x| *x, |_: &mut Vec<u64>| {}, |_epoch, numbers, out| out.push(numbers.iter().sum::<u64>()))
+    ///         .by_epoch("Sum", Epoch(0), |x| *x, |_: &mut Vec<u64>| false, |_epoch, numbers, out| out.push(numbers.iter().sum::<u64>()))
     ///         .inspect(|sum| assert_eq!(*sum, 45));
     /// });
     /// ```
@@ -53,14 +54,14 @@ pub trait ByEpoch<'scope, D> {
     where
         O: Clone + 'static,
         R: Fn(&D) -> u64 + 'static,
-        H: FnOnce(&mut Vec<O>) + 'static,
+        H: FnMut(&mut Vec<O>) -> bool + 'static,
         L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static;
 
     /// The same without moving records between workers.
     fn by_epoch_here<O, H, L>(self, name: &str, resume: Epoch, hydrate: H, logic: L) -> Flow<'scope, O>
     where
         O: Clone + 'static,
-        H: FnOnce(&mut Vec<O>) + 'static,
+        H: FnMut(&mut Vec<O>) -> bool + 'static,
         L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static;
 }
 
@@ -69,7 +70,7 @@ impl<'scope, D: ExchangeData> ByEpoch<'scope, D> for Flow<'scope, D> {
     where
         O: Clone + 'static,
         R: Fn(&D) -> u64 + 'static,
-        H: FnOnce(&mut Vec<O>) + 'static,
+        H: FnMut(&mut Vec<O>) -> bool + 'static,
         L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static,
     {
         gather(self, Exchange::new(move |record: &D| route(record)), name, resume, hydrate, logic)
@@ -78,7 +79,7 @@ impl<'scope, D: ExchangeData> ByEpoch<'scope, D> for Flow<'scope, D> {
     fn by_epoch_here<O, H, L>(self, name: &str, resume: Epoch, hydrate: H, logic: L) -> Flow<'scope, O>
     where
         O: Clone + 'static,
-        H: FnOnce(&mut Vec<O>) + 'static,
+        H: FnMut(&mut Vec<O>) -> bool + 'static,
         L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static,
     {
         gather(self, Pipeline, name, resume, hydrate, logic)
@@ -90,25 +91,31 @@ where
     D: ExchangeData,
     P: ParallelizationContract<Time, Vec<D>>,
     O: Clone + 'static,
-    H: FnOnce(&mut Vec<O>) + 'static,
+    H: FnMut(&mut Vec<O>) -> bool + 'static,
     L: FnMut(Epoch, Vec<D>, &mut Vec<O>) + 'static,
 {
-    stream.unary_frontier::<CapacityContainerBuilder<Vec<O>>, _, _, _>(pact, name, |mut capability, _info| {
+    let scope = stream.scope();
+    stream.unary_frontier::<CapacityContainerBuilder<Vec<O>>, _, _, _>(pact, name, |mut capability, info| {
+        let activator = scope.activator_for(info.address);
         capability.downgrade(&resume.0);
         let mut hydration = Some((capability, hydrate));
         let mut open: BTreeMap<Time, (Capability<Time>, Vec<D>)> = BTreeMap::new();
         let mut emitted = Vec::new();
         move |(input, frontier), output| {
-            if let Some((capability, hydrate)) = hydration.take() {
-                hydrate(&mut emitted);
+            if let Some((capability, mut hydrate)) = hydration.take() {
+                let has_more = hydrate(&mut emitted);
                 output.session(&capability).give_container(&mut emitted);
                 emitted.clear();
+                if has_more {
+                    hydration = Some((capability, hydrate));
+                    activator.activate();
+                }
             }
             input.for_each(|capability, records| {
                 open.entry(*capability.time()).or_insert_with(|| (capability.retain(0), Vec::new())).1.append(records);
             });
             while let Some(entry) = open.first_entry() {
-                if frontier.less_equal(entry.key()) {
+                if hydration.is_some() || frontier.less_equal(entry.key()) {
                     break;
                 }
                 let (epoch, (capability, records)) = entry.remove_entry();
@@ -142,7 +149,7 @@ mod tests {
                 updates_in_time(numbers.consolidate()).by_epoch_here(
                     "Test",
                     Epoch(0),
-                    |_: &mut Vec<()>| {},
+                    |_: &mut Vec<()>| false,
                     move |epoch, updates, _| told.lock().unwrap().extend(updates.into_iter().map(|(_, time, _)| (epoch.0, time))),
                 );
                 input

@@ -17,7 +17,7 @@ use crate::events::enrich::{EnrichMessage, enrich};
 use crate::events::parse::{EventParsing, ParsedEvent, events};
 use crate::intel::changes::part_changes;
 use crate::intel::entities::{Entities, entities};
-use crate::intel::index::{IndexLink, IndexMessage, IndexOut, index};
+use crate::intel::index::{IndexLink, IndexMessage, IndexOut, LinkChange, index};
 use crate::intel::observed::{link_message, observed_links, observed_rows};
 use crate::intel::packages::{PackageMessage, PackageOut, Packages, packages};
 use crate::intel::relations::{WaitingMessage, join_ends, relation_rows, report_unresolved};
@@ -123,7 +123,7 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
     let observed_index = updates_in_time(observed).flat_map(|(link, _time, diff)| {
         let held =
             IndexLink { observable: link.observable, entity: link.observed, role: sightline_schemas::Role::Observed, seen: link.seen };
-        [IndexMessage::Link(held, diff)]
+        [IndexMessage::Link(LinkChange { diff, link: held, value: link.value, origin: None })]
     });
 
     // Relations ⋈ both ends.

@@ -157,7 +157,7 @@ pub fn to_lanes<'scope>(
         "Lanes",
         resume,
         worker_of(lane_of, place),
-        |_| {},
+        |_| false,
         move |epoch, messages, _out| {
             if epoch <= resume {
                 return;

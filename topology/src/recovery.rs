@@ -18,7 +18,8 @@ use crate::source::InputTopic;
 use crate::state::documents::Documents;
 use crate::state::fetch::fetch;
 use crate::state::manifest::{self, Manifest};
-use crate::state::segment::{self, Entry, SegmentError, SegmentMeta};
+use crate::state::owner::Owner;
+use crate::state::segment::{self, Segment, SegmentError, SegmentMeta};
 use crate::state::snapshot::{Role, SnapshotOptions, SnapshotSender, Snapshots, snapshot_channel};
 use crate::state::store::{StateStore, StoreError};
 use crate::tables::{TableId, Tables};
@@ -51,12 +52,14 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// The journal begins after the newest usable snapshot.
     #[error(
-        "no snapshot in {path} reaches the journal, which begins at epoch {}; restore the state directory, or make the state again with \
-         `sightline topology rebuild`", first.0
+        "no snapshot in {path}{} reaches the journal, which begins at epoch {}; restore the state directory, or make the state again with \
+         `sightline topology rebuild`", store.as_ref().map(|store| format!(" or in the state store {store}")).unwrap_or_default(), first.0
     )]
     Gap {
         /// State directory.
         path: PathBuf,
+        /// Where copies are, if there are any.
+        store: Option<String>,
         /// The journal's first epoch.
         first: Epoch,
     },
@@ -114,7 +117,14 @@ pub struct Recovered {
 
 /// What a state depends on beside its input. Bounds are part of it: other bounds, other dead letters.
 pub(crate) fn fingerprint(settings: &TopologySettings) -> String {
-    let state = serde_json::json!({ "lanes": settings.lanes.count, "intel": settings.intel, "limits": settings.limits, "events": settings.events, "sources": settings.sources });
+    let state = serde_json::json!({
+        "segments": segment::VERSION,
+        "lanes": settings.lanes.count,
+        "intel": settings.intel,
+        "events": settings.events,
+        "sources": settings.sources,
+        "limits": settings.limits,
+    });
     let hash = blake3::hash(state.to_string().as_bytes()).to_hex();
     format!("{}-{}", env!("CARGO_PKG_VERSION"), &hash[..16])
 }
@@ -136,8 +146,11 @@ pub fn recover(
     std::fs::create_dir_all(directory).map_err(failed)?;
     // R1 to R3: nobody else writes from here on, so what is read is the truth.
     let mut journal = if place.leads() { Some(Journal::take_over(log, topics)?) } else { None };
+    let owner = if place.leads() { Some(Owner::take(directory).map_err(failed)?) } else { None };
     let fenced = Fenced::take_over(log, topics, &settings.lanes, place)?;
-    let gates = members.fenced(|| Ok::<_, RecoveryError>(lane::gates(log, topics, &settings.lanes)?))?;
+    let own = owner.map(|owner| owner.id()).unwrap_or_default();
+    let (gates, owner) = members.fenced(|| Ok::<_, RecoveryError>((lane::gates(log, topics, &settings.lanes)?, own)))?;
+    let owner = Owner::of(directory, owner);
     let gate = gates.iter().copied().min().unwrap_or_default();
     let mut entries = journal.as_mut().map_or_else(|| Ok(Vec::new()), |journal| journal.read(log))?;
     failpoints::hit(Point::StartProgress, "");
@@ -146,19 +159,24 @@ pub fn recover(
     let fingerprint = fingerprint(settings);
     let (snapshot_sender, receiver) = snapshot_channel();
     let journal_begins = entries.first().map_or(Epoch(0), |entry| entry.epoch);
-    let fetch = || match &store {
-        Some(store) if gate > Epoch(0) => Ok::<_, RecoveryError>(fetch(&**store, directory, gate)?.is_some()),
-        _ => Ok(false),
+    let fetch = |newest: Epoch| match &store {
+        Some(store) if newest > Epoch(0) => {
+            owner.check().map_err(failed)?;
+            Ok::<_, RecoveryError>(fetch(&**store, directory, newest)?)
+        }
+        _ => Ok(None),
     };
     let (manifest, tables) = choose(directory, journal_begins, gate, &members, &snapshot_sender, fetch)?;
     failpoints::hit(Point::StartChosen, "");
     let resume = manifest.as_ref().map_or(Epoch(0), |manifest| manifest.epoch);
     let wall = manifest.as_ref().map_or(Micros(0), |manifest| manifest.wall);
     if place.leads() {
-        check(directory, manifest.as_ref(), &entries, gate, &fingerprint)?;
+        let copies = store.as_ref().map(|store| store.address());
+        check(directory, copies, manifest.as_ref(), &entries, gate, &fingerprint)?;
         members.start()?;
     }
     entries.retain(|entry| entry.epoch > resume);
+    owner.check().map_err(failed)?;
     let mut documents = Vec::new();
     let marks = manifest.as_ref().map(|manifest| manifest.documents.as_slice()).unwrap_or_default();
     for worker in place.own() {
@@ -184,6 +202,7 @@ pub fn recover(
         restored: manifest,
         committed,
         role,
+        owner,
         store: store.filter(|_| place.leads()),
     };
     let snapshots = Snapshots::start(receiver, options).map_err(failed)?;
@@ -195,6 +214,7 @@ pub fn recover(
 /// Whether the journal carries on from the state, and this program may replay it.
 fn check(
     directory: &Path,
+    store: Option<String>,
     manifest: Option<&Manifest>,
     entries: &[JournalEntry],
     gate: Epoch,
@@ -202,7 +222,7 @@ fn check(
 ) -> Result<(), RecoveryError> {
     let resume = manifest.map_or(Epoch(0), |manifest| manifest.epoch);
     if entries.first().is_some_and(|first| first.epoch > resume.next()) {
-        return Err(RecoveryError::Gap { path: directory.to_owned(), first: entries[0].epoch });
+        return Err(RecoveryError::Gap { path: directory.to_owned(), store, first: entries[0].epoch });
     }
     // A journal is trimmed, but never to nothing: minting again from a number that lanes have committed would drop the new outputs as old ones.
     let (head, known) = (entries.last().map_or(Epoch(0), |entry| entry.epoch), gate.max(resume));
@@ -243,14 +263,14 @@ fn committed(place: Place, gates: Vec<Epoch>, controls: &[Peer]) -> Committed {
 
 /// The newest manifest that no lane is behind, that reaches the journal and whose segments are whole, and its tables, one set a worker of this process;
 /// empty ones if there is none. Process 0 proposes; a manifest of which any process cannot load its part gives way to the one before. When the directory
-/// has none, `fetch` says whether it has brought one from elsewhere.
+/// has none, `fetch` brings one from elsewhere that is no newer than it is told, and says which.
 fn choose(
     directory: &Path,
     journal_begins: Epoch,
     gate: Epoch,
     members: &Members,
     snapshots: &SnapshotSender,
-    fetch: impl FnOnce() -> Result<bool, RecoveryError>,
+    fetch: impl Fn(Epoch) -> Result<Option<Epoch>, RecoveryError>,
 ) -> Result<(Option<Manifest>, Vec<Tables>), RecoveryError> {
     let place = members.place();
     let empty = || place.own().map(|worker| Tables::new(worker, Micros(0), snapshots.clone())).collect();
@@ -289,10 +309,13 @@ fn choose(
     if let Some(found) = propose()? {
         return Ok(found);
     }
-    if fetch()?
-        && let Some(found) = propose()?
-    {
-        return Ok(found);
+    let mut newest = gate;
+    while let Some(fetched) = fetch(newest)? {
+        if let Some(found) = propose()? {
+            return Ok(found);
+        }
+        // It was copied as it was, and that was damaged.
+        newest = Epoch(fetched.0.saturating_sub(1));
     }
     members.all_loaded(None, true)?;
     Ok((None, empty()))
@@ -319,18 +342,21 @@ fn load_all(directory: &Path, manifest: &Manifest, place: Place, snapshots: &Sna
     })
 }
 
-fn load(tables: &mut Tables, meta: &SegmentMeta, entries: &[Entry]) -> Result<(), SegmentError> {
+fn load(tables: &mut Tables, meta: &SegmentMeta, segment: &Segment) -> Result<(), SegmentError> {
     let Some(table) = TableId::ALL.into_iter().find(|table| *table as u8 == meta.table) else { return Ok(()) };
     match table {
         TableId::Feeds => {
-            tables.feeds.extend(entries.iter().map(Entry::decode).collect::<Result<Vec<_>, _>>()?);
+            for entry in segment.iter() {
+                let (feed, known) = entry.decode()?;
+                tables.feeds.extend(known.map(|known| (feed, known)));
+            }
             Ok(())
         }
-        TableId::Heads => tables.heads.load(entries),
-        TableId::Packages => tables.packages.load(entries),
-        TableId::Parts => tables.parts.load(entries),
-        TableId::Waiting => tables.waiting.load(entries),
-        TableId::Index => tables.index.load(entries),
+        TableId::Heads => tables.heads.load(meta, segment),
+        TableId::Packages => tables.packages.load(meta, segment),
+        TableId::Parts => tables.parts.load(meta, segment),
+        TableId::Waiting => tables.waiting.load(meta, segment),
+        TableId::Index => tables.index.load(meta, segment),
     }
 }
 

@@ -1,7 +1,6 @@
 //! One timely worker: restores its tables, builds the graph, and feeds it epochs until there are no more.
 use std::any::Any;
 use std::cell::RefCell;
-use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use timely::communication::allocator::zero_copy::initialize::initialize_networki
 use timely::communication::{AllocatorBuilder, Hooks};
 use timely::worker::Worker;
 
-use crate::cluster::Place;
+use crate::cluster::{Channel, Place};
 use crate::dataflow::{Inputs, WorkerParts, build};
 use crate::epoch::Epoch;
 use crate::intel::Tick;
@@ -38,7 +37,7 @@ pub struct Feed {
 ///
 /// # Errors
 /// What the system said.
-pub fn builders(place: Place, connections: Vec<Option<TcpStream>>) -> Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>), String> {
+pub fn builders(place: Place, connections: Vec<Option<Channel>>) -> Result<(Vec<AllocatorBuilder>, Box<dyn Any + Send>), String> {
     if place.processes == 1 {
         return timely::CommunicationConfig::Process(place.workers).try_build();
     }

@@ -34,6 +34,11 @@ impl<'a> From<&'a str> for Cell<'a> {
         Self::Text(Cow::Borrowed(text))
     }
 }
+impl From<String> for Cell<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(Cow::Owned(text))
+    }
+}
 impl<'a> From<&'a String> for Cell<'a> {
     fn from(text: &'a String) -> Self {
         Self::Text(Cow::Borrowed(text))

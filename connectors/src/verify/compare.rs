@@ -27,7 +27,7 @@ pub async fn verify(outputs: &Outputs<'_>, view: &View, sink: &mut dyn SinkConne
     for ty in &outputs.types {
         report.undecodable += view.unreadable.get(ty).copied().unwrap_or_default();
         let expected = view.sums(*ty);
-        let held = sink.sums(*ty).await?.filter(|held| !held.unsealed);
+        let held = sink.sealed_sums(*ty).await?;
         let slots = held.map_or_else(all_slots, |held| expected.differing(&held));
         let mut compared = TypeReport { equal: expected.count(), ..TypeReport::default() };
         if !slots.is_empty() {

@@ -12,7 +12,8 @@ use sightline_log::{Log, LogError, Offset, Record, TopicPartition};
 use sightline_schemas::avro::RecordType;
 use sightline_schemas::topic::Topics;
 
-use super::view::{Held, Line, partition};
+use super::held::{Held, Line};
+use super::view::partition;
 use crate::digest::{Digest, Sums};
 use crate::runtime::ranges;
 

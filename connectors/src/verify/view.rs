@@ -9,8 +9,9 @@ use sightline_schemas::avro::{Decoder, OutputRecord, RecordType};
 use sightline_schemas::registry::SchemaRegistry;
 use sightline_schemas::topic::{Topics, split_key};
 
+use super::held::{Held, Line};
 use crate::batch::{Op, RecordError, SinkRecord};
-use crate::digest::{Digest, Slot, Sums, slot_of};
+use crate::digest::{Slot, Sums, slot_of};
 use crate::runtime::ranges;
 
 /// Records a poll asks for.
@@ -47,52 +48,10 @@ pub struct View {
     pub epoch: u64,
 }
 
-/// The records in force of one type: 32 bytes each, and what a hash table needs beside.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    digests: HashMap<ContentHash, Digest>,
-    pub(super) sums: Sums,
-}
-
 impl View {
     /// What the records of a type add up to.
     pub fn sums(&self, ty: RecordType) -> Sums {
         self.types.get(&ty).map(|held| held.sums.clone()).unwrap_or_default()
-    }
-}
-
-impl Held {
-    /// Puts a record in the place of the one that its key had, which is returned.
-    pub(super) fn put(&mut self, key: ContentHash, digest: Option<Digest>) -> Option<Digest> {
-        let before = match digest {
-            Some(digest) => self.digests.insert(key, digest),
-            None => self.digests.remove(&key),
-        };
-        if let Some(before) = before {
-            self.sums.of(before).remove(before);
-        }
-        if let Some(digest) = digest {
-            self.sums.of(digest).add(digest);
-        }
-        before
-    }
-}
-
-/// A record of a topic as far as a view needs it.
-pub(super) struct Line {
-    pub key: ContentHash,
-    pub epoch: u64,
-    /// None of a deletion.
-    pub digest: Option<Digest>,
-}
-
-impl Line {
-    /// None when its key or headers are not what the contract says.
-    pub(super) fn of(ty: RecordType, record: &Record) -> Option<Self> {
-        let epoch = record.headers.text("epoch").and_then(|epoch| epoch.parse().ok())?;
-        let key = text_key(record).filter(|key| split_key(key).is_some())?;
-        let key = ContentHash::of(key.as_bytes());
-        Some(Self { key, epoch, digest: record.value.as_ref().map(|value| Digest::of(ty, key, value, epoch)) })
     }
 }
 
@@ -243,7 +202,7 @@ pub(super) fn partition(record: &Record) -> TopicPartition {
     TopicPartition::new(Arc::clone(&record.topic), record.partition)
 }
 
-fn text_key(record: &Record) -> Option<&str> {
+pub(super) fn text_key(record: &Record) -> Option<&str> {
     record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok())
 }
 

@@ -14,7 +14,7 @@ fn of_type(values: &[OutputRecord], ty: RecordType) -> Vec<OutputRecord> {
     values.iter().filter(|value| value.record_type() == ty).cloned().collect()
 }
 
-fn supported(sink: &dyn SinkConnector, values: Vec<OutputRecord>) -> Vec<OutputRecord> {
+pub fn supported(sink: &dyn SinkConnector, values: Vec<OutputRecord>) -> Vec<OutputRecord> {
     values.into_iter().filter(|value| sink.supports().contains(&value.record_type())).collect()
 }
 

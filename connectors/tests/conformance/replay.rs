@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sightline_connectors::replay::{self, Begin, End, ReplayError, Request, Summary};
 use sightline_connectors::runtime::registry::build;
 use sightline_connectors::runtime::{ConnectorConfig, Connectors};
-use sightline_connectors::{Batch, Mended, SinkConnector, SinkError, Stored, Wrong};
+use sightline_connectors::{Batch, Mended, SinkConnector, SinkError, Visit, Wrong};
 use sightline_log::{Offset, TopicPartition};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::registry::EmbeddedRegistry;
@@ -125,7 +125,7 @@ impl SinkConnector for Interrupted<'_> {
     async fn put(&mut self, batch: &Batch) -> Result<(), SinkError> {
         self.sink.put(batch).await
     }
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError> {
         self.sink.scan(ty, visit).await
     }
     fn digest(&self, record: &OutputRecord) -> ContentHash {

@@ -27,20 +27,32 @@ impl Store {
         build(&self.config).unwrap()
     }
 
-    /// Removes all that the connector wrote, as a person would who errs: its positions stay.
-    pub async fn lose_everything(&self) {
+    /// Tells the server, in its own language and as a person would: SQL, with the connector's schema as the place, or Cypher. (Not Elasticsearch.)
+    pub async fn by_hand(&self, statement: &str) {
         let option = |name: &str| self.config.options[name].as_str().unwrap().to_owned();
         match self.config.class.as_str() {
+            #[cfg(feature = "postgres")]
             "postgres" => {
                 let (client, connection) = tokio_postgres::connect(&option("url"), tokio_postgres::NoTls).await.unwrap();
                 tokio::spawn(connection);
-                for table in sightline_connectors::relational::TABLES {
-                    client.batch_execute(&format!("TRUNCATE {}.{}", option("schema"), table.name)).await.unwrap();
-                }
+                client.batch_execute(&format!("SET search_path TO {}; {statement}", option("schema"))).await.unwrap();
             }
+            #[cfg(feature = "neo4j")]
+            "neo4j" => {
+                let graph = neo4rs::Graph::new(option("url"), option("user"), option("password")).await.unwrap();
+                graph.run(neo4rs::query(statement)).await.unwrap();
+            }
+            _ => rusqlite::Connection::open(option("path")).unwrap().execute_batch(statement).unwrap(),
+        }
+    }
+
+    /// Removes all that the connector wrote, as a person would who errs: its positions stay.
+    pub async fn lose_everything(&self) {
+        match self.config.class.as_str() {
             "elasticsearch" => {
                 use elasticsearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue};
                 use elasticsearch::http::{Method, transport::Transport};
+                let option = |name: &str| self.config.options[name].as_str().unwrap().to_owned();
                 let transport = Transport::single_node(&option("url")).unwrap();
                 let ask = async |path: &str, body: String| {
                     let json = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))]);
@@ -55,15 +67,10 @@ impl Store {
                 let done = ask("/_bulk?refresh=true", body).await;
                 assert_eq!(done["errors"], false, "{done}");
             }
-            "neo4j" => {
-                let (user, password) = (option("user"), option("password"));
-                let graph = neo4rs::Graph::new(option("url"), user, password).await.unwrap();
-                graph.run(neo4rs::query("MATCH (n:IntelEntity|Observable) DETACH DELETE n")).await.unwrap();
-            }
+            "neo4j" => self.by_hand("MATCH (n:IntelEntity|Observable) DETACH DELETE n").await,
             _ => {
-                let connection = rusqlite::Connection::open(option("path")).unwrap();
                 for table in sightline_connectors::relational::TABLES {
-                    connection.execute(&format!("DELETE FROM {}", table.name), []).unwrap();
+                    self.by_hand(&format!("DELETE FROM {}", table.name)).await;
                 }
             }
         }

@@ -3,19 +3,22 @@
 //! ```text
 //! frame: length u32, little-endian | postcard
 //! ```
-use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use timely::communication::allocator::zero_copy::stream::Stream as _;
+
 use super::ClusterError;
+use super::channel::Channel;
 use crate::epoch::{Epoch, JournalEntry};
 use crate::state::documents::Mark;
+use crate::state::owner::OwnerId;
 use crate::state::segment::SegmentMeta;
 
-/// The largest frame that is read: a snapshot's part names at most 6 × 256 segments and 256 marks, an entry its partitions.
+/// The largest frame that is read: a snapshot's part names at most 2 × 6 × 256 segments and 256 marks, an entry its partitions.
 const FRAME: usize = 64 << 20;
 
 /// What process 0 says.
@@ -23,8 +26,8 @@ const FRAME: usize = 64 << 20;
 pub enum ToFollower {
     /// All processes are connected.
     AllThere,
-    /// All lanes are fenced; this is what each has committed.
-    Gates(Vec<Epoch>),
+    /// All lanes are fenced; this is what each has committed, and whose the state directory is.
+    Gates(Vec<Epoch>, OwnerId),
     /// Load your part of the manifest of this epoch, or begin empty.
     Load(Option<Epoch>),
     /// All parts are loaded: run.
@@ -61,7 +64,7 @@ pub enum ToLeader {
 pub struct Part {
     /// Which snapshot.
     pub epoch: Epoch,
-    /// The newest segments that it has written in its life; nothing if it could not write them.
+    /// The newest segments that it has written in its life, whole ones and changes; nothing if it could not write them.
     pub written: Option<(Vec<SegmentMeta>, Vec<Mark>)>,
 }
 
@@ -70,12 +73,12 @@ pub struct Part {
 pub struct Peer {
     /// The process at the other end.
     pub process: usize,
-    reader: Arc<Mutex<TcpStream>>,
-    writer: Arc<Mutex<TcpStream>>,
+    reader: Arc<Mutex<Channel>>,
+    writer: Arc<Mutex<Channel>>,
 }
 
 impl Peer {
-    pub(super) fn new(process: usize, stream: TcpStream) -> io::Result<Self> {
+    pub(super) fn new(process: usize, stream: Channel) -> io::Result<Self> {
         let reader = stream.try_clone()?;
         Ok(Self { process, reader: Arc::new(Mutex::new(reader)), writer: Arc::new(Mutex::new(stream)) })
     }
@@ -86,7 +89,7 @@ impl Peer {
     /// [`ClusterError::Lost`].
     pub fn send<T: Serialize>(&self, message: &T) -> Result<(), ClusterError> {
         let mut stream = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        write(&mut stream, message).map_err(|_| ClusterError::Lost(self.process))
+        write(&mut *stream, message).map_err(|_| ClusterError::Lost(self.process))
     }
 
     /// Waits for what the other says next.
@@ -95,7 +98,7 @@ impl Peer {
     /// [`ClusterError::Lost`], [`ClusterError::Protocol`].
     pub fn receive<T: DeserializeOwned>(&self) -> Result<T, ClusterError> {
         let mut stream = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        read(&mut stream).map_err(|error| match error.kind() {
+        read(&mut *stream).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => ClusterError::Protocol { process: self.process, message: error.to_string() },
             _ => ClusterError::Lost(self.process),
         })
@@ -107,7 +110,7 @@ impl Peer {
     }
 }
 
-pub(super) fn write<T: Serialize>(stream: &mut TcpStream, message: &T) -> io::Result<()> {
+pub(super) fn write<T: Serialize>(stream: &mut impl Write, message: &T) -> io::Result<()> {
     let body = postcard::to_stdvec(message).map_err(io::Error::other)?;
     let length = u32::try_from(body.len()).map_err(io::Error::other)?;
     let mut frame = Vec::with_capacity(4 + body.len());
@@ -116,7 +119,7 @@ pub(super) fn write<T: Serialize>(stream: &mut TcpStream, message: &T) -> io::Re
     stream.write_all(&frame)
 }
 
-pub(super) fn read<T: DeserializeOwned>(stream: &mut TcpStream) -> io::Result<T> {
+pub(super) fn read<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result<T> {
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_le_bytes(length) as usize;

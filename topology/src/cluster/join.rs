@@ -12,14 +12,16 @@
 //! Process 0 says when all are there. Then both ends of every connection say a word more, so that none goes on with the connection of a process that has died
 //! since: whoever hears nothing ends, and is started again.
 //!
-//! What follows is not encrypted: the network between processes must be one that nobody else reads.
+//! All of it is within TLS where there are certificates ([`super::tls`]); without, the network between processes must be one that nobody else reads.
 use std::io;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::channel::Channel;
 use super::control::{self, Peer};
+use super::tls::Tls;
 use super::{ClusterError, ClusterOptions, Members, Place};
 
 /// How long a stranger may take for the handshake.
@@ -66,24 +68,33 @@ struct Admitted {
     process: usize,
     life: [u8; 32],
     purpose: Purpose,
-    stream: TcpStream,
+    stream: Channel,
+}
+
+/// This process, as it meets others.
+struct Own<'a> {
+    options: &'a ClusterOptions,
+    identity: &'a Identity,
+    life: [u8; 32],
+    tls: Option<Tls>,
 }
 
 /// Waits until all processes are there. Gives this one's role, and the connections that timely wants: one a process, none for itself.
 ///
 /// # Errors
 /// [`ClusterError`]; one that is not there yet is waited for.
-pub fn join(options: &ClusterOptions, identity: &Identity) -> Result<(Members, Vec<Option<TcpStream>>), ClusterError> {
+pub fn join(options: &ClusterOptions, identity: &Identity) -> Result<(Members, Vec<Option<Channel>>), ClusterError> {
     options.check()?;
     let own = options.process;
     let life = nonce().map_err(failed("start at", &options.addresses[own]))?;
+    let this = Own { options, identity, life, tls: options.tls.as_ref().map(Tls::read).transpose()? };
     let (mut data, mut controls): (Vec<_>, Vec<_>) = options.addresses.iter().map(|_| (None, None)).unzip();
     let listener = listen(&options.addresses[own])?;
     for peer in 0..own {
         if peer == 0 {
-            controls[peer] = Some((life, connect(options, identity, life, peer, Purpose::Control)?));
+            controls[peer] = Some((life, this.connect(peer, Purpose::Control)?));
         }
-        data[peer] = Some((life, connect(options, identity, life, peer, Purpose::Data)?));
+        data[peer] = Some((life, this.connect(peer, Purpose::Data)?));
     }
     let is_there = |data: &[Connection], controls: &[Connection], peer: usize| match (&data[peer], &controls[peer]) {
         (Some((data, _)), Some((control, _))) => data == control,
@@ -93,7 +104,7 @@ pub fn join(options: &ClusterOptions, identity: &Identity) -> Result<(Members, V
     let mut said = Instant::now();
     while let Some(missing) = (own + 1..options.addresses.len()).find(|peer| !is_there(&data, &controls, *peer)) {
         match listener.accept() {
-            Ok((stream, from)) => match admit(stream, options, identity) {
+            Ok((stream, from)) => match this.admit(stream) {
                 Ok(Admitted { process, life, purpose: Purpose::Data, stream }) => data[process] = Some((life, stream)),
                 Ok(Admitted { process, life, purpose: Purpose::Control, stream }) => controls[process] = Some((life, stream)),
                 Err(error) => tracing::warn!(%from, %error, "a connection was refused"),
@@ -110,7 +121,7 @@ pub fn join(options: &ClusterOptions, identity: &Identity) -> Result<(Members, V
         .collect();
     let members = Members::new(place, peers?);
     members.all_there()?;
-    let mut streams: Vec<Option<TcpStream>> = data.into_iter().map(|connection| connection.map(|(_, stream)| stream)).collect();
+    let mut streams: Vec<Option<Channel>> = data.into_iter().map(|connection| connection.map(|(_, stream)| stream)).collect();
     for (peer, stream) in streams.iter_mut().enumerate() {
         if let Some(stream) = stream {
             greet_last(stream).map_err(|_| ClusterError::Lost(peer))?;
@@ -121,10 +132,10 @@ pub fn join(options: &ClusterOptions, identity: &Identity) -> Result<(Members, V
 }
 
 /// The life of the process at the other end, and the connection.
-type Connection = Option<([u8; 32], TcpStream)>;
+type Connection = Option<([u8; 32], Channel)>;
 
 /// Whether the other end lives: both say a word.
-fn greet_last(stream: &mut TcpStream) -> io::Result<()> {
+fn greet_last(stream: &mut Channel) -> io::Result<()> {
     stream.set_read_timeout(Some(HANDSHAKE))?;
     control::write(stream, &())?;
     control::read::<()>(stream)?;
@@ -148,77 +159,80 @@ fn listen(address: &str) -> Result<TcpListener, ClusterError> {
     Ok(listener)
 }
 
-/// Reaches a process before this one, however long it takes to come up.
-fn connect(
-    options: &ClusterOptions,
-    identity: &Identity,
-    life: [u8; 32],
-    peer: usize,
-    purpose: Purpose,
-) -> Result<TcpStream, ClusterError> {
-    let address = &options.addresses[peer];
-    let mut said = Instant::now();
-    loop {
-        let found = address.to_socket_addrs().map_err(failed("find", address))?.next();
-        let Some(found) = found else { return Err(failed("find", address)(io::ErrorKind::NotFound.into())) };
-        let greeted = TcpStream::connect_timeout(&found, HANDSHAKE).and_then(|stream| greet(stream, options, identity, life, purpose));
-        match greeted {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(reason)) => return Err(ClusterError::Refused { process: peer, address: address.clone(), reason }),
-            // Not up yet; or its older life, which is about to end.
-            Err(_) => std::thread::sleep(RETRY),
+impl Own<'_> {
+    /// Reaches a process before this one, however long it takes to come up.
+    fn connect(&self, peer: usize, purpose: Purpose) -> Result<Channel, ClusterError> {
+        let address = &self.options.addresses[peer];
+        let mut said = Instant::now();
+        loop {
+            let found = address.to_socket_addrs().map_err(failed("find", address))?.next();
+            let Some(found) = found else { return Err(failed("find", address)(io::ErrorKind::NotFound.into())) };
+            let refused = |reason: String| Err(ClusterError::Refused { process: peer, address: address.clone(), reason });
+            match TcpStream::connect_timeout(&found, HANDSHAKE).and_then(|socket| self.greet(socket, address, purpose)) {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(reason)) => return refused(reason),
+                // A certificate that one of both does not take, which no waiting mends.
+                Err(error) if self.tls.is_some() && error.kind() == io::ErrorKind::InvalidData => {
+                    return refused(format!("{error}; see that `cluster.tls` of each names the authority of the other, and its host"));
+                }
+                // Not up yet; or its older life, which is about to end.
+                Err(_) => std::thread::sleep(RETRY),
+            }
+            say(&mut said, peer);
         }
-        say(&mut said, peer);
     }
-}
 
-fn greet(
-    mut stream: TcpStream,
-    options: &ClusterOptions,
-    identity: &Identity,
-    life: [u8; 32],
-    purpose: Purpose,
-) -> io::Result<Result<TcpStream, String>> {
-    ready(&stream)?;
-    let hello = Hello { identity: identity.clone(), process: options.process, life, purpose, nonce: nonce()? };
-    control::write(&mut stream, &hello)?;
-    let theirs: [u8; 32] = control::read(&mut stream)?;
-    control::write(&mut stream, proof(options, "connects", &hello, &theirs)?.as_bytes())?;
-    let verdict: Result<[u8; 32], String> = control::read(&mut stream)?;
-    Ok(match verdict {
-        Ok(proven) if proof(options, "accepts", &hello, &theirs)? == proven => {
-            stream.set_read_timeout(None)?;
-            Ok(stream)
+    fn greet(&self, socket: TcpStream, address: &str, purpose: Purpose) -> io::Result<Result<Channel, String>> {
+        ready(&socket)?;
+        let mut stream = match &self.tls {
+            Some(tls) => tls.connect(socket, address)?,
+            None => Channel::plain(socket),
+        };
+        let hello = Hello { identity: self.identity.clone(), process: self.options.process, life: self.life, purpose, nonce: nonce()? };
+        control::write(&mut stream, &hello)?;
+        let theirs: [u8; 32] = control::read(&mut stream)?;
+        control::write(&mut stream, proof(self.options, "connects", &hello, &theirs)?.as_bytes())?;
+        let verdict: Result<[u8; 32], String> = control::read(&mut stream)?;
+        Ok(match verdict {
+            Ok(proven) if proof(self.options, "accepts", &hello, &theirs)? == proven => {
+                stream.set_read_timeout(None)?;
+                Ok(stream)
+            }
+            Ok(_) => Err("it does not know this cell's secret".into()),
+            Err(reason) => Err(reason),
+        })
+    }
+
+    /// The other side of [`Own::greet`]. An error names what the stranger lacks.
+    fn admit(&self, socket: TcpStream) -> io::Result<Admitted> {
+        let Self { options, identity, .. } = self;
+        socket.set_nonblocking(false)?;
+        ready(&socket)?;
+        let mut stream = match &self.tls {
+            Some(tls) => tls.accept(socket)?,
+            None => Channel::plain(socket),
+        };
+        let hello: Hello = control::read(&mut stream)?;
+        let ours = nonce()?;
+        control::write(&mut stream, &ours)?;
+        let proven: [u8; 32] = control::read(&mut stream)?;
+        let refusal = if proof(options, "connects", &hello, &ours)? != proven {
+            Some("it does not know the secret (`cluster.secret`)".to_owned())
+        } else if hello.identity != **identity {
+            Some(format!("it is {:?}, and this is {identity:?}: run the same version and configuration everywhere", hello.identity))
+        } else if hello.process <= options.process || hello.process >= options.addresses.len() {
+            Some(format!("it calls itself process {} of {}", hello.process, options.addresses.len()))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            control::write(&mut stream, &Result::<[u8; 32], _>::Err(refusal.clone()))?;
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal));
         }
-        Ok(_) => Err("it does not know this cell's secret".into()),
-        Err(reason) => Err(reason),
-    })
-}
-
-/// The other side of [`greet`]. An error names what the stranger lacks.
-fn admit(mut stream: TcpStream, options: &ClusterOptions, identity: &Identity) -> io::Result<Admitted> {
-    stream.set_nonblocking(false)?;
-    ready(&stream)?;
-    let hello: Hello = control::read(&mut stream)?;
-    let ours = nonce()?;
-    control::write(&mut stream, &ours)?;
-    let proven: [u8; 32] = control::read(&mut stream)?;
-    let refusal = if proof(options, "connects", &hello, &ours)? != proven {
-        Some("it does not know the secret (`cluster.secret`)".to_owned())
-    } else if hello.identity != *identity {
-        Some(format!("it is {:?}, and this is {identity:?}: run the same version and configuration everywhere", hello.identity))
-    } else if hello.process <= options.process || hello.process >= options.addresses.len() {
-        Some(format!("it calls itself process {} of {}", hello.process, options.addresses.len()))
-    } else {
-        None
-    };
-    if let Some(refusal) = refusal {
-        control::write(&mut stream, &Result::<[u8; 32], _>::Err(refusal.clone()))?;
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, refusal));
+        control::write(&mut stream, &Result::<_, String>::Ok(*proof(options, "accepts", &hello, &ours)?.as_bytes()))?;
+        stream.set_read_timeout(None)?;
+        Ok(Admitted { process: hello.process, life: hello.life, purpose: hello.purpose, stream })
     }
-    control::write(&mut stream, &Result::<_, String>::Ok(*proof(options, "accepts", &hello, &ours)?.as_bytes()))?;
-    stream.set_read_timeout(None)?;
-    Ok(Admitted { process: hello.process, life: hello.life, purpose: hello.purpose, stream })
 }
 
 fn ready(stream: &TcpStream) -> io::Result<()> {
@@ -239,55 +253,5 @@ fn proof(options: &ClusterOptions, side: &str, hello: &Hello, nonce: &[u8; 32]) 
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn identity(fingerprint: &str) -> Identity {
-        Identity { cell: "soc".into(), fingerprint: fingerprint.into(), processes: 2, workers: 1 }
-    }
-
-    fn options(process: usize, port: u16, secret: &str) -> ClusterOptions {
-        let addresses = vec![format!("127.0.0.1:{port}"), "127.0.0.1:0".to_owned()];
-        ClusterOptions { process, addresses, secret: secret.into() }
-    }
-
-    /// What process 0 makes of a process 1 that knows `secret` and has `fingerprint`, and what that one hears.
-    fn meet(secret: &str, fingerprint: &str) -> (io::Result<(usize, Purpose)>, Result<(), ClusterError>) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (secret, fingerprint) = (secret.to_owned(), fingerprint.to_owned());
-        let stranger =
-            std::thread::spawn(move || connect(&options(1, port, &secret), &identity(&fingerprint), [7; 32], 0, Purpose::Data).map(|_| ()));
-        let admitted = admit(listener.accept().unwrap().0, &options(0, port, "open sesame"), &identity("a"));
-        (admitted.map(|admitted| (admitted.process, admitted.purpose)), stranger.join().unwrap())
-    }
-
-    #[test]
-    fn those_of_the_same_cell_find_each_other() {
-        let (admitted, heard) = meet("open sesame", "a");
-        assert_eq!(admitted.unwrap(), (1, Purpose::Data));
-        heard.unwrap();
-    }
-
-    #[test]
-    fn whoever_lacks_the_secret_or_differs_is_refused_and_told_why() {
-        for (secret, fingerprint, why) in [("guess", "a", "secret"), ("open sesame", "b", "same version")] {
-            let (admitted, heard) = meet(secret, fingerprint);
-            assert!(admitted.unwrap_err().to_string().contains(why));
-            assert!(heard.unwrap_err().to_string().contains(why));
-        }
-    }
-
-    #[test]
-    fn addresses_of_other_machines_need_a_secret() {
-        let mut far = options(0, 1, "");
-        far.check().unwrap();
-        far.addresses[1] = "192.0.2.1:2101".into();
-        assert!(far.check().unwrap_err().to_string().contains("cluster.secret"));
-        far.secret = "x".into();
-        far.check().unwrap();
-        far.process = 2;
-        assert!(far.check().is_err());
-    }
-}
+#[path = "join_tests.rs"]
+mod tests;

@@ -2,6 +2,10 @@
 use super::control::{Peer, ToFollower, ToLeader};
 use super::{ClusterError, Place};
 use crate::epoch::Epoch;
+use crate::state::owner::OwnerId;
+
+/// What each lane had committed, and who owns the state directory.
+type Fenced = (Vec<Epoch>, OwnerId);
 
 /// This process and those that it talks to: process 0 to all others, each other one to process 0.
 pub struct Members {
@@ -43,16 +47,16 @@ impl Members {
         }
     }
 
-    /// The lanes of this process are fenced: waits until all are, and hears what each had committed. `gates` is asked of process 0 only, and only then:
-    /// nobody else writes from there on, so what it reads is the truth.
+    /// The lanes of this process are fenced: waits until all are, and hears what each had committed, and whose the state directory is. `gates` is asked of
+    /// process 0 only, and only then: nobody else writes from there on, so what it reads is the truth.
     ///
     /// # Errors
     /// [`ClusterError`], or that of `gates`.
-    pub fn fenced<E: From<ClusterError>>(&self, gates: impl FnOnce() -> Result<Vec<Epoch>, E>) -> Result<Vec<Epoch>, E> {
+    pub fn fenced<E: From<ClusterError>>(&self, gates: impl FnOnce() -> Result<Fenced, E>) -> Result<Fenced, E> {
         if !self.place.leads() {
             self.tell(&ToLeader::Fenced)?;
             return match self.hear()? {
-                ToFollower::Gates(gates) => Ok(gates),
+                ToFollower::Gates(gates, owner) => Ok((gates, owner)),
                 other => Err(self.out_of_turn(&other).into()),
             };
         }
@@ -62,9 +66,9 @@ impl Members {
                 other => return Err(control.unexpected(&other).into()),
             }
         }
-        let gates = gates()?;
-        self.tell(&ToFollower::Gates(gates.clone()))?;
-        Ok(gates)
+        let (gates, owner) = gates()?;
+        self.tell(&ToFollower::Gates(gates.clone(), owner))?;
+        Ok((gates, owner))
     }
 
     /// Process 0 has tried to load its part of a manifest: whether all could.

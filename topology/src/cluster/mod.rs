@@ -13,18 +13,24 @@
 //! process checks every epoch against its checksum. A lane belongs to one process. All write segments into one state directory, and process 0 alone
 //! writes manifests. When a process ends, its connections break and the others end too: a supervisor starts them all again.
 //!
-//! [`place`] who runs which workers and lanes · [`join`] how processes find and trust one another · [`control`] what they tell one another ·
-//! [`members`] the two roles during a start.
+//! [`place`] who runs which workers and lanes · [`join`] how processes find and trust one another · [`channel`] what their connections are, [`tls`] with
+//! whose certificates · [`control`] what they tell one another · [`members`] the two roles during a start.
+mod channel;
 pub mod control;
 pub mod join;
 pub mod members;
 pub mod place;
+mod tls;
 
 use std::net::ToSocketAddrs as _;
+use std::path::PathBuf;
 
 pub use join::{Identity, join};
 pub use members::Members;
 pub use place::Place;
+pub use tls::TlsFiles;
+
+pub(crate) use channel::Channel;
 
 /// How this process belongs to a cell of several.
 #[derive(Clone)]
@@ -35,6 +41,10 @@ pub struct ClusterOptions {
     pub addresses: Vec<String>,
     /// What they know each other by; may be empty where all addresses are of this machine.
     pub secret: String,
+    /// What their connections are encrypted with.
+    pub tls: Option<TlsFiles>,
+    /// Addresses may be of other machines without TLS: whoever says so knows that nobody else can read the network.
+    pub insecure: bool,
 }
 
 /// Why processes do not come together, or fell apart.
@@ -52,6 +62,16 @@ pub enum ClusterError {
         address: String,
         /// Cause.
         source: std::io::Error,
+    },
+    /// A file of `cluster.tls`.
+    #[error(
+        "failed to use {path} (`cluster.tls`): {message}; give PEM files of a certificate, its key, and the authorities of all processes"
+    )]
+    Tls {
+        /// Which.
+        path: PathBuf,
+        /// Cause.
+        message: String,
     },
     /// Another process does not take this one.
     #[error("process {process} at {address} refuses this one: {reason}")]
@@ -90,14 +110,14 @@ impl ClusterOptions {
                 self.addresses.len()
             ));
         }
-        if self.secret.is_empty() {
-            for address in &self.addresses {
-                let is_near = address.to_socket_addrs().is_ok_and(|mut found| found.all(|address| address.ip().is_loopback()));
-                if !is_near {
-                    return options(format!(
-                        "{address} is not of this machine: set `cluster.secret`, and use a network that nobody else can read"
-                    ));
-                }
+        for address in &self.addresses {
+            let is_near = || address.to_socket_addrs().is_ok_and(|mut found| found.all(|address| address.ip().is_loopback()));
+            let lacks_tls = self.tls.is_none() && !self.insecure;
+            if (lacks_tls || self.secret.is_empty()) && !is_near() {
+                let set = if self.secret.is_empty() { "set `cluster.secret`, and " } else { "" };
+                return options(format!(
+                    "{address} is not of this machine: {set}give `cluster.tls`, or say `cluster.insecure: true` on a network that nobody else can read"
+                ));
             }
         }
         Ok(())

@@ -35,7 +35,7 @@ pub fn enrich<'scope>(messages: Flow<'scope, EnrichMessage>, resume: Epoch, emit
         "Enrich",
         resume,
         EnrichMessage::route,
-        |_| {},
+        |_| false,
         move |_epoch, messages, out| {
             let mut events = Vec::new();
             let mut hits: BTreeMap<EventRef, Vec<Hit>> = BTreeMap::new();

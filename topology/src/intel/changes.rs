@@ -19,7 +19,7 @@ pub struct Changes<'scope> {
     pub rows: Flow<'scope, Box<Emission>>,
     /// Rows of observed data, to be completed.
     pub observed: Flow<'scope, ObservedMessage>,
-    /// Links and values.
+    /// Links.
     pub index: Flow<'scope, IndexMessage>,
     /// Entities that exist.
     pub present: VecCollection<'scope, Time, EntityKey, isize>,
@@ -70,8 +70,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
                     match change {
                         Change::Row(row) => rows.give(row),
                         Change::Observed(message) => observed.give(*message),
-                        Change::Link(link, diff) => index.give(IndexMessage::Link(link, diff)),
-                        Change::Value(message) => index.give(message),
+                        Change::Link(change) => index.give(IndexMessage::Link(change)),
                         Change::Present(entity, diff) => present.give((entity, time, diff)),
                         Change::Relation(fact, diff) => relations.give((fact, time, diff)),
                         Change::Object(fact, diff) => objects.give((fact, time, diff)),

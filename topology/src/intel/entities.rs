@@ -1,7 +1,7 @@
 //! Keeps the heads of entities, and emits what changes when a version comes, goes, is revoked, begins or ends to be valid.
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sightline_formats::{IntelObject, Limits, object_from_doc};
@@ -10,8 +10,9 @@ use sightline_schemas::record::{EntityRecord, HeldObservable, LinkRecord};
 use sightline_schemas::{EntityKey, FeedId};
 
 use super::head::{Claim, Emitted, Facts, Head, LinkFact, Rank, RelationFact};
-use super::index::{IndexLink, IndexMessage};
+use super::index::{IndexLink, LinkChange};
 use super::observed::{ObjectFact, ObservedFact, ObservedMessage};
+use super::provenance::Provenance;
 use super::{FeedChange, FeedKey, IntelMessage, PackageRank, Routed, Tick};
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
@@ -28,10 +29,8 @@ pub enum Change {
     Row(Box<Emission>),
     /// The row of observed data, which the join completes.
     Observed(Box<ObservedMessage>),
-    /// An entity holds an observable.
-    Link(IndexLink, isize),
-    /// What an observable's key stands for.
-    Value(IndexMessage),
+    /// An entity holds an observable, or no more.
+    Link(LinkChange),
     /// An entity exists.
     Present(EntityKey, isize),
     /// A relation is asserted.
@@ -61,11 +60,12 @@ pub fn entities<'scope>(messages: Flow<'scope, Routed>, state: Entities) -> Flow
     let resume = state.resume;
     let state = Rc::new(RefCell::new(Operator { state, timers: Timers::default(), touched: BTreeMap::new() }));
     let hydrating = Rc::clone(&state);
+    let mut vnodes = 0..=u8::MAX;
     messages.by_epoch(
         "Entities",
         resume,
         |message| message.route,
-        move |out| hydrating.borrow_mut().hydrate(out),
+        move |out| vnodes.next().inspect(|vnode| hydrating.borrow_mut().hydrate(*vnode, out)).is_some(),
         move |epoch, messages, out| state.borrow_mut().complete(epoch, messages, out),
     )
 }
@@ -86,11 +86,11 @@ struct Touch {
 }
 
 impl Operator {
-    /// Tells the collections downstream what the restored heads assert. The index has its own table and is told nothing.
-    fn hydrate(&mut self, out: &mut Vec<Change>) {
+    /// Tells the collections downstream what the restored heads of a vnode assert. The index has its own table and is told nothing.
+    fn hydrate(&mut self, vnode: u8, out: &mut Vec<Change>) {
         let tables = self.state.tables.borrow();
-        for (key, head) in tables.heads.iter() {
-            let (Some(winner), Some(active)) = (head.winner(), head.active) else { continue };
+        for (key, head) in tables.heads.iter_vnode(vnode) {
+            let Some(winner) = head.winner() else { continue };
             if let Some(at) = winner.next_change(tables.wall) {
                 self.timers.schedule(*key, at);
             }
@@ -103,8 +103,9 @@ impl Operator {
             if is_observed_data(*key)
                 && let Some(object) = self.state.read(winner)
             {
-                let row = Box::new(entity_record(*key, head, &object, active));
-                out.push(Change::Observed(Box::new(ObservedMessage::Row { entity: *key, row: Some(row), origin: winner.origin.into() })));
+                let row = Box::new(entity_record(*key, head, &object, winner.is_active(tables.wall)));
+                let origin = winner.from.origin.into();
+                out.push(Change::Observed(Box::new(ObservedMessage::Row { entity: *key, row: Some(row), origin })));
             }
         }
     }
@@ -125,7 +126,7 @@ impl Operator {
         for key in self.timers.due(tick.wall) {
             // A change by the clock has no input record of its own: the row keeps the origin of the version.
             let origin =
-                self.state.tables.borrow().heads.get(&key).and_then(|head| head.winner()).map(|claim| SourceRef::from(claim.origin));
+                self.state.tables.borrow().heads.get(&key).and_then(|head| head.winner()).map(|claim| SourceRef::from(claim.from.origin));
             if let Some(origin) = origin {
                 self.touch(key, origin);
             }
@@ -146,7 +147,8 @@ impl Operator {
     fn touch(&mut self, key: EntityKey, origin: SourceRef) -> &mut Touch {
         let tables = &self.state.tables;
         let touch = self.touched.entry(key).or_insert_with(|| {
-            let before = tables.borrow().heads.get(&key).and_then(Head::emitted);
+            let tables = tables.borrow();
+            let before = tables.heads.get(&key).and_then(|head| head.emitted(tables.wall));
             Touch { origin, before, objects: Vec::new() }
         });
         touch.origin = touch.origin.max(origin);
@@ -164,7 +166,7 @@ impl Operator {
                 };
                 // What an older package said is no part of a snapshot, also when this is said after the packages came.
                 if let Some(newest) = newest {
-                    self.withdraw_where(feed, at, |claim| !claim.is_of(newest));
+                    self.withdraw_where(feed, at, |claim| !claim.from.is_of(newest));
                 }
             }
             FeedChange::Removed => {
@@ -195,7 +197,7 @@ impl Operator {
         let supported: Vec<EntityKey> = {
             let tables = self.state.tables.borrow();
             let of_feed = |key: &EntityKey, head: &Head| {
-                key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.feed == feed.feed && fits(claim))
+                key.tenant == feed.tenant && head.claims.iter().any(|claim| claim.from.feed == feed.feed && fits(claim))
             };
             tables.heads.iter().filter(|(key, head)| of_feed(key, head)).map(|(key, _)| *key).collect()
         };
@@ -230,8 +232,10 @@ impl Operator {
 
     /// Compares the head with what was emitted, and emits the difference.
     fn settle(&mut self, key: EntityKey, touch: Touch, tick: Tick, out: &mut Vec<Change>) {
-        self.timers.cancel(&key);
         let Touch { origin, before, objects } = touch;
+        if let Some(at) = before.as_ref().and_then(|before| before.wakes) {
+            self.timers.cancel(key, at);
+        }
         let mut tables = self.state.tables.borrow_mut();
         let Some(head) = tables.heads.get_mut(&key) else { return };
         let object_of = |claim: &Claim| {
@@ -242,7 +246,7 @@ impl Operator {
             let kept = head.facts.take();
             tables.heads.remove(&key);
             if let Some((before, object)) = before.and_then(|before| object_of(&before.claim).map(|object| (before, object))) {
-                self.withdraw(key, &facts_before(key, &before, &object, kept.as_deref()), origin, out);
+                self.withdraw(key, &object, &facts_before(key, &before, &object, kept.as_deref()), origin, out);
             }
             return;
         };
@@ -258,15 +262,16 @@ impl Operator {
         }
         let Some(object) = object_of(&winner) else { return };
         let mut facts = Facts::of(key, &object, &winner, active);
-        let facts_before = match &before {
-            Some(before) if before.claim.hash == winner.hash => Some(facts_before(key, before, &object, head.facts.as_deref())),
+        let old = match &before {
+            Some(before) if before.claim.hash == winner.hash => Some((before, Cow::Borrowed(&*object))),
             Some(before) => {
                 let Some(old) = object_of(&before.claim) else { return };
-                Some(facts_before(key, before, &old, head.facts.as_deref()))
+                Some((before, old))
             }
             None => None,
         };
-        if let Some(before) = &facts_before {
+        let told = old.as_ref().map(|(before, old)| (&**old, facts_before(key, before, old, head.facts.as_deref())));
+        if let Some((_, before)) = &told {
             facts.keep_origins(before);
         }
         // Activity alone shows in the row by its observables.
@@ -276,8 +281,7 @@ impl Operator {
         if !row_stands {
             self.emit_row(key, head, &object, active, origin, out);
         }
-        self.emit_facts(key, &object, facts_before.as_ref(), &facts, origin, out);
-        head.active = Some(active);
+        self.emit_facts(key, told.as_ref().map(|(old, facts)| (*old, facts)), (&object, &facts), origin, out);
         head.facts = facts.kept();
     }
 
@@ -293,34 +297,26 @@ impl Operator {
         });
     }
 
-    /// Sends what `facts` have beyond those `before`, and takes back what they have no more.
+    /// Sends what a version and its facts have beyond those `told` before, and takes back what they have no more.
     fn emit_facts(
         &self,
         key: EntityKey,
-        object: &IntelObject,
-        before: Option<&Facts>,
-        facts: &Facts,
+        told: Option<(&IntelObject, &Facts)>,
+        (object, facts): (&IntelObject, &Facts),
         origin: SourceRef,
         out: &mut Vec<Change>,
     ) {
-        if before.is_none() && !is_relationship(key) {
+        if told.is_none() && !is_relationship(key) {
             out.push(Change::Present(key, 1));
         }
         let nothing = Facts::default();
-        let before = before.unwrap_or(&nothing);
+        let (old, before) = told.unwrap_or((object, &nothing));
         if before != facts {
             facts_out(key, before, -1, out);
             facts_out(key, facts, 1, out);
         }
-        links_out(key, before, facts, -1, out);
-        links_out(key, facts, before, 1, out);
-        for held in &object.holds {
-            let link = LinkFact { observable: held.observable.key(key.tenant), role: held.role };
-            if facts.has(&link) && !facts.shares(&link, before) {
-                let value = held.observable.value().into();
-                out.push(Change::Value(IndexMessage::Value { observable: link.observable, value, origin }));
-            }
-        }
+        links_out(key, old, before, facts, None, out);
+        links_out(key, object, facts, before, Some(origin), out);
         let emitter = &self.state.emitter;
         for link in facts.links.iter().filter(|link| !before.has(link)) {
             out.push(Change::Row(Box::new(emitter.upsert(&OutputRecord::Link(link_record(key, link)), origin))));
@@ -330,10 +326,10 @@ impl Operator {
         }
     }
 
-    fn withdraw(&self, key: EntityKey, facts: &Facts, origin: SourceRef, out: &mut Vec<Change>) {
+    fn withdraw(&self, key: EntityKey, object: &IntelObject, facts: &Facts, origin: SourceRef, out: &mut Vec<Change>) {
         let emitter = &self.state.emitter;
         facts_out(key, facts, -1, out);
-        links_out(key, facts, &Facts::default(), -1, out);
+        links_out(key, object, facts, &Facts::default(), None, out);
         for link in &facts.links {
             out.push(Change::Row(Box::new(emitter.tombstone(RecordType::Link, key.tenant, &link_record(key, link).id(), origin))));
         }
@@ -366,16 +362,13 @@ impl Entities {
 
 fn claim_of(feed: FeedId, package: PackageRank, object: &IntelObject, doc: crate::state::documents::DocRef, origin: SourceRef) -> Claim {
     Claim {
-        feed,
+        from: Provenance { feed, newest: package.newest.into(), package: package.hash, origin: origin.into() }.into(),
         revoked: object.revoked,
         modified: object.modified.into(),
-        newest: package.newest.into(),
-        package: package.hash,
         hash: object.hash,
         doc,
         valid_from: object.valid_from.into(),
         valid_until: object.valid_until.into(),
-        origin: origin.into(),
     }
 }
 
@@ -403,10 +396,24 @@ fn facts_out(key: EntityKey, facts: &Facts, diff: isize, out: &mut Vec<Change>) 
     }
 }
 
-/// Sends to the index those links of `facts` that `other` does not share.
-fn links_out(key: EntityKey, facts: &Facts, other: &Facts, diff: isize, out: &mut Vec<Change>) {
-    for link in facts.links.iter().filter(|link| !facts.shares(link, other)) {
-        out.push(Change::Link(IndexLink { observable: link.observable, entity: key, role: link.role, seen: facts.seen }, diff));
+/// Sends to the index those links of `facts`, which `object` asserts, that `other` does not share: coming from a record, or going.
+fn links_out(key: EntityKey, object: &IntelObject, facts: &Facts, other: &Facts, coming: Option<SourceRef>, out: &mut Vec<Change>) {
+    let mut left: BTreeSet<&LinkFact> = facts.links.iter().filter(|link| !facts.shares(link, other)).collect();
+    // An object may name a value twice.
+    for held in &object.holds {
+        if left.is_empty() {
+            return;
+        }
+        let link = LinkFact { observable: held.observable.key(key.tenant), role: held.role };
+        if !left.remove(&link) {
+            continue;
+        }
+        out.push(Change::Link(LinkChange {
+            diff: if coming.is_some() { 1 } else { -1 },
+            link: IndexLink { observable: link.observable, entity: key, role: link.role, seen: facts.seen },
+            value: held.observable.value().into(),
+            origin: coming,
+        }));
     }
 }
 

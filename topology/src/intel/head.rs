@@ -5,7 +5,8 @@ use sightline_schemas::{ContentHash, EntityKey, FeedId, Micros, ObservableKey, R
 use uuid::Uuid;
 
 use super::PackageRank;
-use crate::source::{PackedRef, SourceRef};
+use super::provenance::Shared;
+use crate::source::SourceRef;
 use crate::state::documents::DocRef;
 use crate::state::few::Few;
 use crate::state::instant::MaybeMicros;
@@ -13,19 +14,15 @@ use crate::state::instant::MaybeMicros;
 /// The namespace of `reference--` identifiers; drawn once at random.
 const REFERENCES: Uuid = Uuid::from_u128(0x6c1f_5f0e_9a57_4d0b_8f3e_2b6d_71c4_0a93);
 
-/// What one feed says of an entity: the best version in its packages, or, for a snapshot feed, the one in its newest package.
+/// What one feed says of an entity: the best version in its packages, or, for a snapshot feed, the one in its newest package. 64 bytes.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Claim {
-    /// Feed.
-    pub feed: FeedId,
+    /// Feed, the package that holds this version, and the input record.
+    pub from: Shared,
     /// Whether the entity is revoked in this version.
     pub revoked: bool,
     /// `modified`; objects without one (cyber-observables, markings) count as the oldest.
     pub modified: MaybeMicros,
-    /// The newest `modified` of the package that holds this version.
-    pub newest: MaybeMicros,
-    /// Hash of that package's bytes.
-    pub package: ContentHash,
     /// Hash of the canonical document.
     pub hash: ContentHash,
     /// Where the document is.
@@ -34,8 +31,6 @@ pub struct Claim {
     pub valid_from: MaybeMicros,
     /// End of validity, exclusive.
     pub valid_until: MaybeMicros,
-    /// The input record.
-    pub origin: PackedRef,
 }
 
 /// Of two versions the one that ranks higher is in force. Latest `modified`; at the same `modified` the package whose newest `modified` is later
@@ -57,12 +52,7 @@ impl Rank {
 
 impl Claim {
     fn rank(&self) -> Rank {
-        Rank { modified: self.modified, newest: self.newest, hash: self.hash, package: self.package }
-    }
-
-    /// Whether it comes from that package.
-    pub fn is_of(&self, package: PackageRank) -> bool {
-        self.package == package.hash
+        Rank { modified: self.modified, newest: self.from.newest, hash: self.hash, package: self.from.package }
     }
 
     /// Whether links are in force at `wall`.
@@ -121,13 +111,12 @@ pub struct Facts {
 /// All that is known of an entity: at least one claim while it lives.
 ///
 /// Between epochs downstream holds what the claims say, so that most of it need not be remembered: the version in force, its document and its
-/// supporters follow from the claims, its links from the document.
+/// supporters follow from the claims, its links from the document, and whether they are in force from the clock of the last epoch, for a timer wakes
+/// the head at every change of that.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Head {
     /// One a feed, sorted by feed; nearly always one.
     pub claims: Few<Claim>,
-    /// Whether links were in force when the head was emitted last, which depends on the clock; nothing if it never was.
-    pub active: Option<bool>,
     /// The facts that joins hold, links apart: what a restart tells them again. Most entities assert none.
     pub facts: Option<Box<Facts>>,
 }
@@ -139,6 +128,8 @@ pub struct Emitted {
     pub claim: Claim,
     /// Whether its links were in force.
     pub active: bool,
+    /// When a timer would have woken it.
+    pub wakes: Option<Micros>,
     /// Who supported it.
     pub feeds: Vec<FeedId>,
 }
@@ -149,31 +140,32 @@ impl Head {
         self.claims.iter().max_by_key(|claim| claim.rank())
     }
 
-    /// What downstream holds, as long as the claims are those of the last emission.
-    pub fn emitted(&self) -> Option<Emitted> {
-        Some(Emitted { claim: self.winner()?.clone(), active: self.active?, feeds: self.feeds() })
+    /// What downstream holds since the epoch before, whose clock showed `wall`, as long as the claims are those of its end.
+    pub fn emitted(&self, wall: Micros) -> Option<Emitted> {
+        let claim = self.winner()?.clone();
+        Some(Emitted { active: claim.is_active(wall), wakes: claim.next_change(wall), claim, feeds: self.feeds() })
     }
 
     /// The supporting feeds, in the order of the claims.
     pub fn feeds(&self) -> Vec<FeedId> {
-        self.claims.iter().map(|claim| claim.feed).collect()
+        self.claims.iter().map(|claim| claim.from.feed).collect()
     }
 
     /// The names of the supporting feeds, sorted.
     pub fn sources(&self) -> Vec<&'static str> {
-        let mut sources: Vec<_> = self.claims.iter().map(|claim| claim.feed.as_str()).collect();
+        let mut sources: Vec<_> = self.claims.iter().map(|claim| claim.from.feed.as_str()).collect();
         sources.sort_unstable();
         sources
     }
 
     /// Whether a version of that rank would replace what the feed says.
     pub fn takes(&self, feed: FeedId, rank: Rank) -> bool {
-        self.claims.iter().find(|claim| claim.feed == feed).is_none_or(|known| rank > known.rank())
+        self.claims.iter().find(|claim| claim.from.feed == feed).is_none_or(|known| rank > known.rank())
     }
 
     /// Takes a claim; one of the same feed stays if it ranks higher. Returns whether anything changed.
     pub fn assert(&mut self, claim: Claim) -> bool {
-        match self.claims.binary_search_by(|known| known.feed.cmp(&claim.feed)) {
+        match self.claims.binary_search_by(|known| known.from.feed.cmp(&claim.from.feed)) {
             Ok(at) if claim.rank() > self.claims[at].rank() => self.claims[at] = claim,
             Ok(_) => return false,
             Err(at) => self.claims.insert(at, claim),
@@ -184,7 +176,7 @@ impl Head {
     /// Withdraws the feed's claim. Returns whether there was one.
     pub fn withdraw(&mut self, feed: FeedId) -> bool {
         let before = self.claims.len();
-        self.claims.retain(|claim| claim.feed != feed);
+        self.claims.retain(|claim| claim.from.feed != feed);
         self.claims.len() < before
     }
 }
@@ -250,7 +242,7 @@ fn relationship_fact(entity: EntityKey, relationship: &Relationship, claim: &Cla
         source: of_tenant(entity.tenant, relationship.source),
         target: of_tenant(entity.tenant, relationship.target),
         doc: Some(claim.doc),
-        origin: claim.origin.into(),
+        origin: claim.from.origin.into(),
     }
 }
 
@@ -264,7 +256,7 @@ fn reference_fact(entity: EntityKey, ty: TypeName, target: StixId, claim: &Claim
         source: entity,
         target: of_tenant(entity.tenant, target),
         doc: None,
-        origin: claim.origin.into(),
+        origin: claim.from.origin.into(),
     }
 }
 
@@ -291,21 +283,25 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::intel::provenance::Provenance;
     use crate::source::InputTopic;
 
     fn claim(feed: u8, modified: i64, newest: i64, content: u8, offset: i64) -> Claim {
         let hash = ContentHash::of(&[content]);
-        Claim {
+        let from = Provenance {
             feed: FeedId::new(&format!("feed-{feed}")).unwrap(),
-            revoked: content == 0,
-            modified: Some(Micros(modified)).into(),
             newest: Some(Micros(newest)).into(),
             package: ContentHash::of(&[content, newest as u8]),
+            origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset }.into(),
+        };
+        Claim {
+            from: from.into(),
+            revoked: content == 0,
+            modified: Some(Micros(modified)).into(),
             hash,
             doc: DocRef::new(u64::from(content), 1, 0),
             valid_from: None.into(),
             valid_until: None.into(),
-            origin: SourceRef { topic: InputTopic::Intel, partition: 0, offset }.into(),
         }
     }
 
@@ -342,7 +338,7 @@ mod tests {
             let feed = FeedId::new("feed-1").unwrap();
             let mut all = head_of(claims.clone());
             all.withdraw(feed);
-            let others = head_of(claims.into_iter().filter(|claim| claim.feed != feed));
+            let others = head_of(claims.into_iter().filter(|claim| claim.from.feed != feed));
             prop_assert_eq!(all, others);
         }
     }
@@ -361,5 +357,29 @@ mod tests {
         (claim.valid_from, claim.valid_until) = (Some(Micros(10)).into(), Some(Micros(20)).into());
         assert_eq!([9, 10, 19, 20].map(|at| claim.is_active(Micros(at))), [false, true, true, false]);
         assert_eq!([9, 10, 20].map(|at| claim.next_change(Micros(at))), [Some(Micros(10)), Some(Micros(20)), None]);
+    }
+    #[test]
+    fn what_a_table_holds_of_an_entity_is_72_bytes_and_its_key() {
+        assert_eq!((size_of::<Claim>(), size_of::<Head>()), (64, 72));
+    }
+
+    proptest! {
+        /// Why a head need not remember whether its links were in force.
+        #[test]
+        fn between_two_timers_activity_does_not_change(from in 0i64..6, until in 0i64..6, mut clock in proptest::collection::vec(0i64..8, 1..6)) {
+            let mut claim = claim(1, 1, 1, 1, 0);
+            (claim.valid_from, claim.valid_until) = (Some(Micros(from)).into(), Some(Micros(until)).into());
+            clock.sort_unstable();
+            let mut wakes = claim.next_change(Micros(clock[0]));
+            for pair in clock.windows(2) {
+                let (before, now) = (Micros(pair[0]), Micros(pair[1]));
+                prop_assert_eq!(claim.next_change(before), wakes);
+                if wakes.is_none_or(|at| at > now) {
+                    prop_assert_eq!(claim.is_active(before), claim.is_active(now));
+                } else {
+                    wakes = claim.next_change(now);
+                }
+            }
+        }
     }
 }

@@ -9,12 +9,15 @@
 //! | [`observed`] | observed data ⋈ the objects it refers to |
 //! | [`relations`] | relations ⋈ their two ends; references to what never came |
 //! | [`index`] | observables and who holds them |
+//! | [`holders`], [`provenance`] | their rows, packed |
 pub mod changes;
 pub mod entities;
 pub mod head;
+pub mod holders;
 pub mod index;
 pub mod observed;
 pub mod packages;
+pub mod provenance;
 pub mod relations;
 
 use serde::{Deserialize, Serialize};

@@ -102,7 +102,7 @@ pub fn observed_rows<'scope>(messages: Flow<'scope, ObservedMessage>, resume: Ep
         "ObservedRows",
         resume,
         ObservedMessage::route,
-        |_| {},
+        |_| false,
         move |epoch, messages, out| {
             let mut touched: BTreeMap<EntityKey, Vec<(HeldObservable, isize)>> = BTreeMap::new();
             let mut rows: BTreeMap<EntityKey, Option<Box<EntityRecord>>> = BTreeMap::new();

@@ -105,7 +105,13 @@ pub struct Packages {
 /// Builds the operator.
 pub fn packages<'scope>(messages: Flow<'scope, PackageMessage>, mut state: Packages) -> Flow<'scope, PackageOut> {
     let resume = state.resume;
-    messages.by_epoch("Packages", resume, PackageMessage::route, |_| {}, move |epoch, messages, out| state.complete(epoch, messages, out))
+    messages.by_epoch(
+        "Packages",
+        resume,
+        PackageMessage::route,
+        |_| false,
+        move |epoch, messages, out| state.complete(epoch, messages, out),
+    )
 }
 
 /// What the headers of a record say.

@@ -63,7 +63,7 @@ pub fn relation_rows<'scope>(
         "RelationRows",
         resume,
         |(fact, _, _)| u64::from(vnode_of(fact.id.route())),
-        |_| {},
+        |_| false,
         move |epoch, updates, out| {
             if epoch <= resume {
                 return;
@@ -145,7 +145,7 @@ pub fn report_unresolved<'scope>(
         "Unresolved",
         resume,
         WaitingMessage::route,
-        |_| {},
+        |_| false,
         move |epoch, messages, out| {
             let tables = &mut *tables.borrow_mut();
             let mut net: BTreeMap<RelationFact, isize> = BTreeMap::new();

@@ -153,6 +153,11 @@ impl Lanes {
         std::mem::take(&mut self.senders)
     }
 
+    /// Why a lane has ended while others go on: only a failure ends one early.
+    pub fn failure(self) -> Option<LogError> {
+        self.threads.into_iter().filter(JoinHandle::is_finished).find_map(|thread| thread.join().ok()?.err())
+    }
+
     /// Waits for all lanes to commit what they were given.
     ///
     /// # Errors

@@ -25,9 +25,10 @@ use crate::recovery::fingerprint;
 use crate::settings::TopologySettings;
 use crate::shadow::{Declarations, Replay, ShadowError};
 use crate::source::InputTopic;
+use crate::state::fetch::fetch;
 use crate::state::manifest::{self, Manifest, ManifestError};
+use crate::state::segment;
 use crate::state::store::{StateStore, StoreError};
-use crate::state::stored;
 
 /// The size of a part of an adopted package.
 const PART: usize = 8 << 20;
@@ -175,19 +176,43 @@ impl Cell {
         Ok((journal.read(&*self.log)?, gate))
     }
 
+    /// Refuses when a start would find a state: a snapshot that it can load, here or in the store.
     fn is_needed(&self, first: Epoch, gate: Epoch) -> Result<(), RebuildError> {
-        let serves = |epoch: Epoch| epoch <= gate && first <= epoch.next();
         if first <= Epoch(1) {
             return Err(RebuildError::Needless("the journal is whole".into()));
         }
-        if let Some(manifest) = manifest::list(&self.state_dir).into_iter().find(|manifest| serves(manifest.epoch)) {
-            return Err(RebuildError::Needless(format!("{} has a snapshot of epoch {}", self.state_dir.display(), manifest.epoch.0)));
+        let found = |directory: &Path| {
+            let serves = |manifest: &Manifest| manifest.epoch <= gate && first <= manifest.epoch.next();
+            let is_whole = |manifest: &Manifest| manifest.segments.iter().all(|meta| segment::read(directory, meta).is_ok());
+            manifest::list(directory).into_iter().find(|manifest| serves(manifest) && is_whole(manifest)).map(|manifest| manifest.epoch)
+        };
+        let needless = |place: String, epoch: Epoch| Err(RebuildError::Needless(format!("{place} has a snapshot of epoch {}", epoch.0)));
+        if let Some(epoch) = found(&self.state_dir) {
+            return needless(self.state_dir.display().to_string(), epoch);
         }
         let Some(store) = &self.store else { return Ok(()) };
-        match stored::epochs(&**store)?.into_iter().find(|epoch| serves(*epoch)) {
-            Some(epoch) => Err(RebuildError::Needless(format!("{} has a snapshot of epoch {}", store.address(), epoch.0))),
-            None => Ok(()),
+        let fetched = beside(&self.state_dir, "fetched");
+        self.make(&fetched)?;
+        let mut newest = gate;
+        let mut of_store = None;
+        while of_store.is_none()
+            && newest > Epoch(0)
+            && let Some(epoch) = fetch(&**store, &fetched, newest)?
+        {
+            of_store = found(&fetched);
+            newest = Epoch(epoch.0.saturating_sub(1));
         }
+        fs::remove_dir_all(&fetched).map_err(|source| RebuildError::Directory { path: fetched, source })?;
+        of_store.map_or(Ok(()), |epoch| needless(store.address(), epoch))
+    }
+
+    /// An empty directory.
+    fn make(&self, directory: &Path) -> Result<(), RebuildError> {
+        let failed = |source| RebuildError::Directory { path: directory.to_owned(), source };
+        if directory.exists() {
+            fs::remove_dir_all(directory).map_err(failed)?;
+        }
+        fs::create_dir_all(directory).map_err(failed)
     }
 
     /// Writes packages into a partition of `in.intel` that the cell does not have; returns it, and its records.
@@ -244,11 +269,7 @@ impl Cell {
         wall: Micros,
         positions: impl Iterator<Item = (TopicPartition, Offset)>,
     ) -> Result<(), RebuildError> {
-        let failed = |source| RebuildError::Directory { path: directory.to_owned(), source };
-        if directory.exists() {
-            fs::remove_dir_all(directory).map_err(failed)?;
-        }
-        fs::create_dir_all(directory).map_err(failed)?;
+        self.make(directory)?;
         let mut starts = Vec::new();
         for (partition, position) in positions {
             // Logs leave nothing in the state.

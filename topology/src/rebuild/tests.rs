@@ -2,6 +2,7 @@
 use super::*;
 use crate::epoch::EpochRange;
 use crate::runtime::topic_specs;
+use crate::state::segment::{Entries, SegmentMeta};
 
 fn cell() -> Cell {
     let (log, topics) = (Embedded::temporary().unwrap(), Topics::new("soc"));
@@ -88,4 +89,27 @@ fn inputs_are_put_into_epochs_in_the_order_in_which_they_came() {
     assert!(at(1, 1).unwrap() >= second && at(2, 0).unwrap() < second, "{ranges:?}");
     assert_eq!(epochs.iter().map(|entry| entry.records).sum::<u64>(), 9);
     assert!(epochs.is_sorted_by_key(|entry| entry.wall) && epochs[0].wall > Micros(0));
+}
+
+#[test]
+fn a_snapshot_that_a_start_cannot_load_is_no_reason_not_to_rebuild() {
+    let folder = tempfile::tempdir().unwrap();
+    let cell = Cell { state_dir: folder.path().join("state"), ..cell() };
+    let needed = |first: u64| cell.is_needed(Epoch(first), Epoch(9));
+    std::fs::create_dir(&cell.state_dir).unwrap();
+    let meta = SegmentMeta { table: 1, vnode: 2, epoch: Epoch(7) };
+    let mut entries = Entries::default();
+    entries.push(&1u64, &"x").unwrap();
+    segment::write(&cell.state_dir, &meta, &entries).unwrap();
+    let mut manifest = Manifest::new("f", Epoch(7), Micros(7), Vec::new());
+    manifest.segments = vec![meta.clone()];
+    manifest::commit(&cell.state_dir, &manifest, &[]).unwrap();
+    assert!(needed(1).unwrap_err().to_string().contains("the journal is whole"));
+    assert!(needed(8).unwrap_err().to_string().contains("a snapshot of epoch 7"));
+    needed(9).unwrap();
+    let path = cell.state_dir.join(meta.file_name());
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    needed(8).unwrap();
 }

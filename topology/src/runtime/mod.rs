@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use sightline_formats::sources::{SourceError, Sources};
 use sightline_log::{Log, LogError};
@@ -30,7 +31,7 @@ use self::source::{Entries, Source};
 pub use self::topics::topic_specs;
 use self::workers::{Graph, PartsToMove, start_workers};
 use crate::cluster::control::{Peer, ToLeader};
-use crate::cluster::{self, ClusterError, ClusterOptions, Identity, Members};
+use crate::cluster::{self, ClusterError, ClusterOptions, Identity, Members, Place};
 use crate::epoch::{Epoch, EpochError};
 use crate::lane::{Committed, Lanes};
 use crate::output::Emitter;
@@ -144,8 +145,12 @@ impl Shared {
     }
 }
 
+/// How often an engine that is waited for is looked at, where it is one of several.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A running engine.
 pub struct Engine {
+    place: Place,
     shared: Arc<Shared>,
     epochs: JoinHandle<()>,
     workers: JoinHandle<Result<(), String>>,
@@ -224,7 +229,7 @@ impl Engine {
         let source =
             Source { place, log, topics, settings, followers, former, feeds, snapshots: snapshot_sender, shared: Arc::clone(&shared) };
         let epochs = spawn("epochs", move || source.run(entries))?;
-        Ok(Self { shared, epochs, workers: workers_thread, lanes, snapshots, leader })
+        Ok(Self { place, shared, epochs, workers: workers_thread, lanes, snapshots, leader })
     }
 
     /// Mints no more epochs; what is under way is drained, and a snapshot taken.
@@ -248,7 +253,11 @@ impl Engine {
 
     /// Whether it has ended, or is about to.
     pub fn is_finished(&self) -> bool {
-        self.workers.is_finished()
+        self.workers.is_finished() || self.has_failed()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.shared.committed.has_failed() || self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Waits for the end.
@@ -257,6 +266,15 @@ impl Engine {
     /// The first failure of any thread.
     pub fn wait(self) -> Result<EngineStatus, EngineError> {
         let ended = |thread: &str| EngineError::Thread(thread.to_owned());
+        // Workers of several processes end together: those of one that failed would wait for the others, which wait for it. So this process ends without
+        // them, and the others hear of it by their connections.
+        while self.place.processes > 1 && !self.workers.is_finished() {
+            if self.has_failed() {
+                let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+                return Err(failure.unwrap_or_else(|| self.lanes.failure().map_or_else(|| ended("lanes"), EngineError::Log)));
+            }
+            std::thread::sleep(LOOK);
+        }
         if self.epochs.join().is_err() {
             self.shared.fail(ended("epochs"));
         }

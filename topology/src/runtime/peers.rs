@@ -28,6 +28,7 @@ pub(super) fn hear_follower(follower: Peer, snapshots: SnapshotSender, shared: A
 
 /// Takes in what the process that leads tells another one. What is demanded is heard to the end, also after the last epoch.
 pub(super) fn hear_leader(leader: Peer, shared: Arc<Shared>) -> Result<Receiver<Told>, EngineError> {
+    // Bounded by the window of the process that leads: it tells no epoch that is so far ahead of the slowest lane, for which all workers must be done.
     let (sender, told) = std::sync::mpsc::channel();
     spawn("cluster-0", move || {
         let mut closed = false;

@@ -1,5 +1,4 @@
 //! The threads of timely, and what each of them is given.
-use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +7,7 @@ use std::thread::JoinHandle;
 use sightline_formats::sources::Sources;
 
 use super::{EngineError, Shared};
-use crate::cluster::Place;
+use crate::cluster::{Channel, Place};
 use crate::dataflow::WorkerParts;
 use crate::epoch::Epoch;
 use crate::lane::LaneSender;
@@ -37,7 +36,7 @@ pub(super) fn start_workers(
     parts: Vec<PartsToMove>,
     receivers: Vec<Receiver<Feed>>,
     graph: Graph,
-    connections: Vec<Option<TcpStream>>,
+    connections: Vec<Option<Channel>>,
     shared: Arc<Shared>,
 ) -> Result<JoinHandle<Result<(), String>>, EngineError> {
     let Graph { place, emitter, resume, settings, sources } = graph;

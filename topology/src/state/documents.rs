@@ -177,7 +177,8 @@ impl DocumentFile {
         }
         if self.file.is_none() {
             let path = directory.join(file_name(vnode));
-            self.file = Some(OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?);
+            // Not emptied: at the start there was none, so one that is there is of a process that has replaced this one, and begins with the same bytes.
+            self.file = Some(OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?);
         }
         if let Some(file) = &self.file {
             failpoints::io(Point::DocumentsFlush, vnode)?;
@@ -269,5 +270,16 @@ mod tests {
     #[test]
     fn a_reference_is_eleven_bytes() {
         assert_eq!(std::mem::size_of::<DocRef>(), 11);
+    }
+
+    #[test]
+    fn a_process_that_was_replaced_cuts_nothing_of_its_successor() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut old, mut new) = (open(directory.path(), &[]).unwrap(), open(directory.path(), &[]).unwrap());
+        old.append(ROUTE, b"both have this");
+        let places = [&b"both have this"[..], b"only the newer has this"].map(|document| new.append(ROUTE, document));
+        new.mark(Epoch(2));
+        old.mark(Epoch(1));
+        assert_eq!(places.map(|at| new.text(at)), ["both have this", "only the newer has this"]);
     }
 }

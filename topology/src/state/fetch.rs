@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use sightline_failpoints::{self as failpoints, Control, Point};
+
 use super::documents;
 use super::durable;
 use super::manifest;
@@ -41,6 +43,7 @@ fn restore(store: &dyn StateStore, directory: &Path, stored: &StoredManifest) ->
     let mut written = BTreeMap::new();
     for pack in stored.packs.iter().filter(|pack| pack.pieces.iter().any(|piece| piece.is_live(&files))) {
         let mut writer = PackWriter { directory, files: &files, pack, piece: 0, done: 0, hasher: Box::default(), written: &mut written };
+        failpoints::io(Point::StoreFetch, "").map_err(failed)?;
         store.get(&pack.name, &mut writer)?;
         writer.end().map_err(failed)?;
     }
@@ -55,6 +58,7 @@ fn restore(store: &dyn StateStore, directory: &Path, stored: &StoredManifest) ->
         file.sync_data()
     });
     synced.and_then(|()| durable::sync_directory(directory)).map_err(failed)?;
+    failpoints::hit(Point::StoreFetched, "");
     manifest::write(directory, &stored.manifest).map_err(|error| failed(io::Error::other(error)))
 }
 
@@ -98,7 +102,7 @@ impl PackWriter<'_> {
         while let Some(piece) = self.pack.pieces.get(self.piece)
             && self.done == piece.len
         {
-            if self.hasher.finalize().to_hex().as_str() != piece.checksum {
+            if self.hasher.finalize().to_hex().as_str() != piece.checksum && !failpoints::without(Control::TrustPacks) {
                 return Err(damaged(&self.pack.name, piece, "checksum"));
             }
             if piece.is_live(self.files) {

@@ -27,29 +27,3 @@ impl From<MaybeMicros> for Option<Micros> {
         instant.get()
     }
 }
-
-/// From when to when, or neither.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-#[serde(from = "Option<(Micros, Micros)>", into = "Option<(Micros, Micros)>")]
-pub struct MaybeSpan {
-    first: i64,
-    last: i64,
-}
-
-impl MaybeSpan {
-    /// As an option.
-    pub fn get(self) -> Option<(Micros, Micros)> {
-        (self.first != NONE).then_some((Micros(self.first), Micros(self.last)))
-    }
-}
-
-impl From<Option<(Micros, Micros)>> for MaybeSpan {
-    fn from(span: Option<(Micros, Micros)>) -> Self {
-        span.map_or(Self { first: NONE, last: NONE }, |(first, last)| Self { first: first.0, last: last.0 })
-    }
-}
-impl From<MaybeSpan> for Option<(Micros, Micros)> {
-    fn from(span: MaybeSpan) -> Self {
-        span.get()
-    }
-}

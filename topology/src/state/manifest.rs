@@ -14,7 +14,7 @@ use super::durable;
 use super::segment::SegmentMeta;
 use crate::epoch::Epoch;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Two: should the newest be damaged, the one before still serves.
 const KEEP: usize = 2;
 
@@ -207,7 +207,7 @@ mod tests {
 
     fn with_segment(epoch: u64, segment: u64) -> Manifest {
         let mut manifest = manifest(epoch);
-        manifest.segments = vec![SegmentMeta { table: 1, vnode: 2, epoch: Epoch(segment) }];
+        manifest.segments = vec![SegmentMeta { table: 1, vnode: 2, epoch: Epoch(segment), whole: true }];
         manifest
     }
 
@@ -256,7 +256,7 @@ mod tests {
     fn a_manifest_is_written_as_docs_snapshot_md_draws_it_and_the_golden_file_still_reads() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/segment/manifest-42.json");
         let mut manifest = manifest(42);
-        manifest.segments = vec![SegmentMeta { table: 1, vnode: 7, epoch: Epoch(42) }];
+        manifest.segments = vec![SegmentMeta { table: 1, vnode: 7, epoch: Epoch(42), whole: true }];
         manifest.documents = vec![Mark { vnode: 7, len: 4096 }];
         let directory = tempfile::tempdir().unwrap();
         commit(directory.path(), &manifest, &[]).unwrap();

@@ -4,14 +4,14 @@
 //! magic "SLSG" | version u16 | table u8 | vnode u8 | epoch u64 | entries u64 | entry … | BLAKE3 of all before (32 bytes)
 //! entry: key length u32 | value length u32 | key | value            integers little-endian, keys and values in postcard
 //! ```
+//! It holds all of the vnode, or what changed since it was written whole; the manifest says which. There, a value length of 2³² − 1 is a key that went.
+//!
 //! A segment is written once and never changed, and counts for nothing until a manifest names it; so it needs no rename. It is whole, or its
 //! checksum says so: truncation, torn writes and flipped bits are [`SegmentError::Damaged`], never a wrong table.
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sightline_failpoints::{self as failpoints, Control, Point};
@@ -19,10 +19,13 @@ use sightline_failpoints::{self as failpoints, Control, Point};
 use crate::epoch::Epoch;
 
 const MAGIC: &[u8; 4] = b"SLSG";
-const VERSION: u16 = 1;
+/// Also raised when a table holds something else: postcard does not say what it is.
+pub(crate) const VERSION: u16 = 2;
 const HEADER: usize = 4 + 2 + 1 + 1 + 8 + 8;
 const LENGTHS: usize = 4 + 4;
 const CHECKSUM: usize = 32;
+/// The value length of a key that went.
+const GONE: u32 = u32::MAX;
 
 /// A segment that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -58,15 +61,15 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// Adds an entry. Keys must come in order, each once, so that the same table is the same file.
+    /// Adds an entry, or a key that went. Keys must come in order, each once, so that the same table is the same file.
     ///
     /// # Errors
     /// [`SegmentError::Entry`] when serde refuses it, or a key or value is 4 GiB or larger.
-    pub fn push(&mut self, key: &impl Serialize, value: &impl Serialize) -> Result<(), SegmentError> {
+    pub fn push(&mut self, key: &impl Serialize, value: Option<&impl Serialize>) -> Result<(), SegmentError> {
         let lengths = self.bytes.len();
         self.bytes.extend_from_slice(&[0; LENGTHS]);
         let key = self.append(key)?;
-        let value = self.append(value)?;
+        let value = value.map_or(Ok(GONE.to_le_bytes()), |value| self.append(value))?;
         self.bytes[lengths..lengths + 4].copy_from_slice(&key);
         self.bytes[lengths + 4..lengths + 8].copy_from_slice(&value);
         self.count += 1;
@@ -77,8 +80,8 @@ impl Entries {
         let start = self.bytes.len();
         let bytes = std::mem::take(&mut self.bytes);
         self.bytes = postcard::to_extend(part, bytes).map_err(|error| SegmentError::Entry(error.to_string()))?;
-        let length = u32::try_from(self.bytes.len() - start).map_err(|error| SegmentError::Entry(error.to_string()))?;
-        Ok(length.to_le_bytes())
+        let length = u32::try_from(self.bytes.len() - start).ok().filter(|length| *length < GONE);
+        Ok(length.ok_or_else(|| SegmentError::Entry("4 GiB or larger".to_owned()))?.to_le_bytes())
     }
 
     /// How many.
@@ -92,21 +95,47 @@ impl Entries {
     }
 }
 
-/// An entry of a segment that was read: a slice of the file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    key: Bytes,
-    value: Bytes,
+/// A segment that was read, and found whole.
+#[derive(Debug)]
+pub struct Segment {
+    bytes: Vec<u8>,
+    count: usize,
 }
 
-impl Entry {
-    /// Decodes it.
+impl Segment {
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Its entries, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut rest = Cursor { bytes: &self.bytes, at: HEADER };
+        (0..self.count).map_while(move |_| rest.entry().ok())
+    }
+}
+
+/// An entry of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry<'a> {
+    key: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+impl Entry<'_> {
+    /// Decodes it; no value for a key that went.
     ///
     /// # Errors
     /// [`SegmentError::Entry`].
-    pub fn decode<K: DeserializeOwned, V: DeserializeOwned>(&self) -> Result<(K, V), SegmentError> {
+    pub fn decode<K: DeserializeOwned, V: DeserializeOwned>(&self) -> Result<(K, Option<V>), SegmentError> {
         let failed = |error: postcard::Error| SegmentError::Entry(error.to_string());
-        Ok((postcard::from_bytes(&self.key).map_err(failed)?, postcard::from_bytes(&self.value).map_err(failed)?))
+        let value = self.value.map(postcard::from_bytes).transpose().map_err(failed)?;
+        Ok((postcard::from_bytes(self.key).map_err(failed)?, value))
     }
 }
 
@@ -119,6 +148,8 @@ pub struct SegmentMeta {
     pub vnode: u8,
     /// As of which epoch.
     pub epoch: Epoch,
+    /// All of the vnode, or what changed since it was written whole.
+    pub whole: bool,
 }
 
 impl SegmentMeta {
@@ -168,56 +199,55 @@ pub fn sync(directory: &Path, meta: &SegmentMeta) -> Result<(), SegmentError> {
 ///
 /// # Errors
 /// [`SegmentError`].
-pub fn read(directory: &Path, meta: &SegmentMeta) -> Result<Vec<Entry>, SegmentError> {
+pub fn read(directory: &Path, meta: &SegmentMeta) -> Result<Segment, SegmentError> {
     let path = directory.join(meta.file_name());
     let bytes = fs::read(&path).map_err(|source| SegmentError::Io { path: path.clone(), source })?;
-    decode(Bytes::from(bytes), meta).map_err(|what| SegmentError::Damaged { path, what })
+    check(bytes, meta).map_err(|what| SegmentError::Damaged { path, what })
 }
 
-fn decode(mut bytes: Bytes, meta: &SegmentMeta) -> Result<Vec<Entry>, &'static str> {
+fn check(mut bytes: Vec<u8>, meta: &SegmentMeta) -> Result<Segment, &'static str> {
     let body = bytes.len().checked_sub(CHECKSUM).filter(|body| *body >= HEADER).ok_or("too short")?;
     let checksum = bytes.split_off(body);
     if blake3::hash(&bytes).as_bytes()[..] != checksum[..] && !failpoints::without(Control::TrustChecksums) {
         return Err("checksum");
     }
-    let mut rest = Cursor { bytes, at: 0 };
-    if rest.take(4)?[..] != MAGIC[..] || rest.take(2)?[..] != VERSION.to_le_bytes() {
+    let mut rest = Cursor { bytes: &bytes, at: 0 };
+    if rest.take(4)? != MAGIC || rest.take(2)? != VERSION.to_le_bytes() {
         return Err("not a segment of this version");
     }
-    if rest.take(2)?[..] != [meta.table, meta.vnode] || rest.take(8)?[..] != meta.epoch.0.to_le_bytes() {
+    if rest.take(2)? != [meta.table, meta.vnode] || rest.take(8)? != meta.epoch.0.to_le_bytes() {
         return Err("another table, vnode or epoch than its name says");
     }
     let count = rest.number(8)?;
-    // An entry is at least its two lengths: a count that the file cannot hold allocates nothing.
-    let mut entries = Vec::with_capacity(count.min(rest.bytes.len() / LENGTHS));
     for _ in 0..count {
-        let (key, value) = (rest.number(4)?, rest.number(4)?);
-        entries.push(Entry { key: rest.take(key)?, value: rest.take(value)? });
+        rest.entry()?;
     }
-    if rest.at == rest.bytes.len() { Ok(entries) } else { Err("bytes after the last entry") }
+    if rest.at == bytes.len() { Ok(Segment { bytes, count }) } else { Err("bytes after the last entry") }
 }
 
-struct Cursor {
-    bytes: Bytes,
+struct Cursor<'a> {
+    bytes: &'a [u8],
     at: usize,
 }
 
-impl Cursor {
-    fn range(&mut self, length: usize) -> Result<Range<usize>, &'static str> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len()).ok_or("ends inside an entry")?;
-        let start = std::mem::replace(&mut self.at, end);
-        Ok(start..end)
-    }
-
-    fn take(&mut self, length: usize) -> Result<Bytes, &'static str> {
-        let range = self.range(length)?;
-        Ok(self.bytes.slice(range))
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], &'static str> {
+        let end = self.at.checked_add(length).ok_or("ends inside an entry")?;
+        let taken = self.bytes.get(self.at..end).ok_or("ends inside an entry")?;
+        self.at = end;
+        Ok(taken)
     }
 
     /// A little-endian integer of up to 8 bytes.
     fn number(&mut self, length: usize) -> Result<usize, &'static str> {
-        let range = self.range(length)?;
-        Ok(self.bytes[range].iter().rev().fold(0, |number, byte| (number << 8) | usize::from(*byte)))
+        Ok(self.take(length)?.iter().rev().fold(0, |number, byte| (number << 8) | usize::from(*byte)))
+    }
+
+    fn entry(&mut self) -> Result<Entry<'a>, &'static str> {
+        let (key, value) = (self.number(4)?, self.number(4)?);
+        let key = self.take(key)?;
+        let value = if value == GONE as usize { None } else { Some(self.take(value)?) };
+        Ok(Entry { key, value })
     }
 }
 
@@ -229,13 +259,17 @@ mod tests {
     use super::*;
 
     fn meta() -> SegmentMeta {
-        SegmentMeta { table: 1, vnode: 7, epoch: Epoch(42) }
+        SegmentMeta { table: 1, vnode: 7, epoch: Epoch(42), whole: true }
     }
 
     fn entries<K: Serialize, V: Serialize>(pairs: impl IntoIterator<Item = (K, V)>) -> Entries {
         let mut entries = Entries::default();
-        pairs.into_iter().for_each(|(key, value)| entries.push(&key, &value).unwrap());
+        pairs.into_iter().for_each(|(key, value)| entries.push(&key, Some(&value)).unwrap());
         entries
+    }
+
+    fn decoded(directory: &Path) -> Vec<(u32, Option<String>)> {
+        read(directory, &meta()).unwrap().iter().map(|entry| entry.decode().unwrap()).collect()
     }
 
     fn damaged(path: &Path, bytes: &[u8]) -> &'static str {
@@ -253,8 +287,7 @@ mod tests {
         write(directory.path(), &meta(), &entries(pairs)).unwrap();
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/segment");
         assert_eq!(fs::read(directory.path().join(meta().file_name())).unwrap(), fs::read(golden.join(meta().file_name())).unwrap());
-        let decoded: Vec<(u32, String)> = read(&golden, &meta()).unwrap().iter().map(|entry| entry.decode().unwrap()).collect();
-        assert_eq!(decoded, pairs.map(|(key, value)| (key, value.to_owned())));
+        assert_eq!(decoded(&golden), pairs.map(|(key, value)| (key, Some(value.to_owned()))));
     }
 
     #[test]
@@ -284,17 +317,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         write(directory.path(), &meta(), &entries([(1u32, [0xffu8; 8])])).unwrap();
         let read = read(directory.path(), &meta()).unwrap();
-        assert!(matches!(read[0].decode::<u32, String>(), Err(SegmentError::Entry(_))));
+        let entry = read.iter().next().unwrap();
+        assert!(matches!(entry.decode::<u32, String>(), Err(SegmentError::Entry(_))));
     }
 
     proptest! {
         #[test]
-        fn a_segment_reads_back_as_written(pairs in proptest::collection::vec((any::<u32>(), ".*"), 0..50)) {
+        fn a_segment_reads_back_as_written(pairs in proptest::collection::vec((any::<u32>(), proptest::option::of(".*")), 0..50)) {
             let directory = tempfile::tempdir().unwrap();
-            write(directory.path(), &meta(), &entries(pairs.iter().cloned())).unwrap();
-            let read = read(directory.path(), &meta()).unwrap();
-            let decoded: Vec<(u32, String)> = read.iter().map(|entry| entry.decode().unwrap()).collect();
-            prop_assert_eq!(decoded, pairs);
+            let mut entries = Entries::default();
+            pairs.iter().for_each(|(key, value)| entries.push(key, value.as_ref()).unwrap());
+            write(directory.path(), &meta(), &entries).unwrap();
+            prop_assert_eq!(decoded(directory.path()), pairs);
         }
 
         #[test]

@@ -19,9 +19,11 @@ use sightline_log::{Log, LogError};
 use sightline_schemas::Micros;
 use sightline_schemas::topic::Topics;
 
+use super::chains::Chains;
 use super::documents::{self, Mark};
 use super::durable;
 use super::manifest::{self, Manifest};
+use super::owner::Owner;
 use super::segment::{self, Entries, SegmentError, SegmentMeta};
 use super::store::StateStore;
 use super::table::{KeyedTable, Routed};
@@ -31,7 +33,7 @@ use crate::epoch::{Epoch, trim};
 use crate::lane::Committed;
 
 /// How many vnodes may wait for the disk: a worker that writes faster waits, so that a snapshot never is a second copy of the state in memory.
-const QUEUE: usize = 64;
+const QUEUE: usize = 16;
 /// How often the lanes are looked at while a snapshot waits for them.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long the last snapshot of a run waits for lanes that are ending too.
@@ -69,19 +71,21 @@ impl SnapshotSender {
     /// What changed in a worker's table. Waits for the disk when it is slow.
     pub fn write<K, V>(&self, epoch: Epoch, table: u8, of: &mut KeyedTable<K, V>)
     where
-        K: Routed + Eq + Hash + Ord + Serialize + DeserializeOwned,
+        K: Routed + Eq + Hash + Ord + Clone + Serialize + DeserializeOwned,
         V: Serialize + DeserializeOwned,
     {
-        let written = of.drain_dirty(|vnode, entries| self.send(Message::Vnode { meta: SegmentMeta { table, vnode, epoch }, entries }));
+        let written = of.drain_dirty(|vnode, entries, whole| {
+            self.send(Message::Vnode { meta: SegmentMeta { table, vnode, epoch, whole }, entries });
+        });
         self.table_done(epoch, written);
     }
 
     /// A small table that every worker holds in full: written as vnode 0, by the worker that is told to.
     pub fn write_shared<K: Serialize, V: Serialize>(&self, epoch: Epoch, table: u8, of: &BTreeMap<K, V>, writes: bool) {
         let mut entries = Entries::default();
-        let encoded = if writes { of.iter().try_for_each(|(key, value)| entries.push(key, value)) } else { Ok(()) };
+        let encoded = if writes { of.iter().try_for_each(|(key, value)| entries.push(key, Some(value))) } else { Ok(()) };
         if writes && encoded.is_ok() {
-            self.send(Message::Vnode { meta: SegmentMeta { table, vnode: 0, epoch }, entries });
+            self.send(Message::Vnode { meta: SegmentMeta { table, vnode: 0, epoch, whole: true }, entries });
         }
         self.table_done(epoch, encoded);
     }
@@ -130,6 +134,8 @@ pub struct SnapshotOptions {
     pub committed: Arc<Committed>,
     /// Who writes the manifest.
     pub role: Role,
+    /// Whose the directory is, as far as this process knows.
+    pub owner: Owner,
     /// Where manifests and their files are copied to.
     pub store: Option<Arc<dyn StateStore>>,
 }
@@ -168,21 +174,24 @@ impl Snapshots {
         let segments = match options.role {
             Role::Leads(_) => {
                 let restored = options.restored.as_ref();
+                options.owner.check()?;
                 manifest::adopt(&options.directory, restored.map(|manifest| manifest.epoch)).map_err(std::io::Error::other)?;
-                restored.iter().flat_map(|manifest| &manifest.segments).map(|meta| ((meta.table, meta.vnode), meta.clone())).collect()
+                restored.into_iter().flat_map(|manifest| manifest.segments.iter().cloned()).collect()
             }
-            Role::Follows(_) => BTreeMap::new(),
+            Role::Follows(_) => Vec::new(),
         };
         let synced_documents =
             options.restored.iter().flat_map(|manifest| &manifest.documents).map(|mark| (mark.vnode, mark.len)).collect();
         let start = |store: &Arc<dyn StateStore>| Uploads::start(Arc::clone(store), options.directory.clone(), options.restored.clone());
         let uploads = options.store.as_ref().map(start).transpose()?;
+        let mut chains = Chains::default();
+        chains.extend(segments);
         let mut writer = Writer {
             uploads: uploads.as_ref().map(Uploads::handle),
             options,
             journal: None,
             open: BTreeMap::new(),
-            segments,
+            chains,
             unsynced: BTreeSet::new(),
             unwritten: BTreeMap::new(),
             synced_documents,
@@ -203,20 +212,20 @@ impl Snapshots {
     }
 }
 
-/// Table and vnode.
-type Place = (u8, u8);
+/// Table and vnode, and whether it is all of it.
+type Place = (u8, u8, bool);
 
 struct Writer {
     options: SnapshotOptions,
     uploads: Option<UploadHandle>,
     journal: Option<(Arc<dyn Log>, Topics)>,
     open: BTreeMap<Epoch, Open>,
-    /// The newest segment of each place, for the next manifest; where others write it, of those places that this process has written. It may be of a
-    /// snapshot that was given up: it still is what the table holds, for the place has not changed since, or it would have been written again.
-    segments: BTreeMap<Place, SegmentMeta>,
+    /// The newest segments of each vnode, for the next manifest; where others write it, those that this process has written. They may be of a
+    /// snapshot that was given up: they still are what the table holds, for it has not changed since, or it would have been written again.
+    chains: Chains,
     /// Written, and not known to be on the disk.
     unsynced: BTreeSet<SegmentMeta>,
-    /// What the disk refused. The tables no longer count it as changed, so it is kept here until it can be written, or is overtaken.
+    /// What the disk refused. The tables no longer count it as changed, so it is kept here until it can be written, or is overtaken by its like.
     unwritten: BTreeMap<Place, (SegmentMeta, Entries)>,
     /// How much of each vnode's documents is known to be on the disk.
     synced_documents: BTreeMap<u8, u64>,
@@ -302,7 +311,7 @@ impl Writer {
     }
 
     fn write(&mut self, meta: SegmentMeta, entries: Entries) {
-        let place = (meta.table, meta.vnode);
+        let place = (meta.table, meta.vnode, meta.whole);
         let open = self.open.entry(meta.epoch).or_default();
         match segment::write(&self.options.directory, &meta, &entries) {
             Ok(()) => {
@@ -327,9 +336,7 @@ impl Writer {
         let Some(open) = self.open.get_mut(&epoch).filter(|open| is_complete(open)) else { return };
         let Some((wall, positions)) = open.begun.take() else { return };
         let (marks, failed) = (std::mem::take(&mut open.marks), open.failed);
-        for meta in std::mem::take(&mut open.segments) {
-            self.segments.insert((meta.table, meta.vnode), meta);
-        }
+        self.chains.extend(std::mem::take(&mut open.segments));
         let synced = match failed {
             true => Err("see the errors before".to_owned()),
             false => self.write_late(epoch).and_then(|()| self.sync(epoch, &marks)),
@@ -338,7 +345,7 @@ impl Writer {
             if let Err(error) = &synced {
                 tracing::error!(%error, epoch = epoch.0, "failed to write this process's part of a snapshot");
             }
-            let written = synced.ok().map(|()| (self.segments.values().cloned().collect(), marks));
+            let written = synced.ok().map(|()| (self.chains.all(), marks));
             self.open.remove(&epoch);
             // A process that is gone has no use for it, and its end is noticed elsewhere.
             let _ = leader.send(&ToLeader::Part(Part { epoch, written }));
@@ -347,7 +354,7 @@ impl Writer {
         match (synced, self.open.get_mut(&epoch)) {
             (Ok(()), Some(open)) => {
                 let mut manifest = Manifest::new(&self.options.fingerprint, epoch, wall, positions);
-                manifest.segments = self.segments.values().cloned().collect();
+                manifest.segments = self.chains.all();
                 manifest.documents = marks;
                 manifest.documents.sort_unstable();
                 open.ready = Some(manifest);
@@ -368,7 +375,7 @@ impl Writer {
             if let Some((meta, entries)) = self.unwritten.get(&place) {
                 segment::write(&self.options.directory, meta, entries).map_err(|error| error.to_string())?;
                 self.unsynced.insert(meta.clone());
-                self.segments.insert(place, meta.clone());
+                self.chains.take(meta.clone());
             }
             self.unwritten.remove(&place);
         }
@@ -395,7 +402,7 @@ impl Writer {
         let directory = &self.options.directory;
         failpoints::io(Point::SnapshotSync, "").map_err(|error| error.to_string())?;
         // One that was overtaken is in no manifest to come.
-        for meta in self.unsynced.iter().filter(|meta| self.segments.get(&(meta.table, meta.vnode)) == Some(meta)) {
+        for meta in self.unsynced.iter().filter(|meta| self.chains.has(meta)) {
             segment::sync(directory, meta).map_err(|error| error.to_string())?;
         }
         for mark in marks.iter().filter(|mark| self.synced_documents.get(&mark.vnode) != Some(&mark.len)) {
@@ -416,7 +423,8 @@ impl Writer {
             let Some(manifest) = ready else { continue };
             debug_assert!(manifest.epoch <= self.options.committed.durable() || failpoints::without(Control::ManifestAhead), "I3");
             let pinned = self.uploads.as_ref().map(UploadHandle::pinned).unwrap_or_default();
-            match manifest::commit(&self.options.directory, &manifest, &pinned) {
+            let owned = self.options.owner.check().map_err(|error| error.to_string());
+            match owned.and_then(|()| manifest::commit(&self.options.directory, &manifest, &pinned).map_err(|error| error.to_string())) {
                 Ok(oldest) => {
                     tracing::debug!(epoch = epoch.0, segments = manifest.segments.len(), "snapshot");
                     self.needed = oldest;
@@ -431,7 +439,7 @@ impl Writer {
 
     /// Trims the journal behind what is needed: by the local disk, and by the store once it has caught up.
     fn trim_journal(&mut self) {
-        let stored = self.uploads.as_ref().map(UploadHandle::oldest_stored);
+        let stored = self.uploads.as_ref().filter(|_| !failpoints::without(Control::TrimEarly)).map(UploadHandle::oldest_stored);
         let needed = match (self.needed, stored) {
             (Some(local), Some(Some(stored))) => local.min(stored),
             (Some(local), None) => local,

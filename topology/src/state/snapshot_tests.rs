@@ -23,6 +23,11 @@ impl Routed for Key {
 const TABLE: u8 = 1;
 const SOON: Duration = Duration::from_secs(10);
 
+fn options(directory: &Path, restored: Option<Manifest>, committed: Arc<Committed>, owner: Owner) -> SnapshotOptions {
+    let (directory, fingerprint) = (directory.to_owned(), "test".into());
+    SnapshotOptions { directory, fingerprint, tables: 1, workers: 1, restored, committed, role: Role::Leads(0), owner, store: None }
+}
+
 /// One worker with one table, one lane.
 struct Run {
     table: KeyedTable<Key, u64>,
@@ -36,16 +41,7 @@ impl Run {
     fn start(directory: &Path, restored: Option<Manifest>) -> Self {
         let (sender, receiver) = snapshot_channel();
         let committed = Arc::new(Committed::new(vec![Epoch(0)]));
-        let options = SnapshotOptions {
-            directory: directory.to_owned(),
-            fingerprint: "test".into(),
-            tables: 1,
-            workers: 1,
-            restored,
-            committed: Arc::clone(&committed),
-            role: Role::Leads(0),
-            store: None,
-        };
+        let options = options(directory, restored, Arc::clone(&committed), Owner::take(directory).unwrap());
         let thread = Snapshots::start(receiver, options).unwrap();
         Self { table: KeyedTable::default(), sender, committed, thread, directory: directory.to_owned() }
     }
@@ -76,8 +72,9 @@ fn newest(directory: &Path) -> Option<u64> {
 
 fn restore(directory: &Path) -> BTreeMap<u32, u64> {
     let manifest = manifest::list(directory).remove(0);
-    let entries = manifest.segments.iter().flat_map(|meta| segment::read(directory, meta).unwrap());
-    entries.map(|entry| entry.decode::<Key, u64>().unwrap()).map(|(key, value)| (key.0, value)).collect()
+    let mut table = KeyedTable::<Key, u64>::default();
+    manifest.segments.iter().for_each(|meta| table.load(meta, &segment::read(directory, meta).unwrap()).unwrap());
+    table.iter().map(|(key, value)| (key.0, *value)).collect()
 }
 
 fn directory() -> TempDir {
@@ -99,6 +96,35 @@ fn i3_no_manifest_is_written_before_every_lane_has_durable_progress() {
     run.committed.set_durable(0, Epoch(5));
     run.wait_for(5);
     run.close();
+}
+
+#[test]
+fn a_process_that_was_replaced_writes_no_manifest_and_a_start_that_was_removes_none() {
+    let directory = directory();
+    let mut run = Run::start(directory.path(), None);
+    run.table.insert(Key(1), 1);
+    run.snapshot(1);
+    run.committed.set_durable(0, Epoch(1));
+    run.wait_for(1);
+    let successor = Owner::take(directory.path()).unwrap();
+    run.table.insert(Key(2), 2);
+    run.snapshot(2);
+    run.committed.set_durable(0, Epoch(2));
+    run.close();
+    assert_eq!(newest(directory.path()), Some(1));
+
+    let replaced = Owner::of(directory.path(), [7; 16]);
+    let started = |owner: Owner| {
+        let (sender, receiver) = snapshot_channel();
+        let committed = Arc::new(Committed::new(vec![Epoch(0)]));
+        let thread = Snapshots::start(receiver, options(directory.path(), None, committed, owner));
+        drop(sender);
+        thread.map(Snapshots::close)
+    };
+    assert!(started(replaced).unwrap_err().to_string().contains("another process"));
+    assert_eq!(newest(directory.path()), Some(1), "what the successor goes on from is still there");
+    started(successor).unwrap();
+    assert_eq!(newest(directory.path()), None, "the owner removes what it does not go on from");
 }
 
 #[test]
@@ -136,7 +162,7 @@ fn what_the_disk_refused_is_in_the_next_snapshot() {
     let mut run = Run::start(directory.path(), None);
     run.committed.set_durable(0, Epoch(100));
     // A directory in the way of the file stands for a disk that refuses; the run must know nothing of it beforehand.
-    let in_the_way = directory.path().join(SegmentMeta { table: TABLE, vnode: 7, epoch: Epoch(5) }.file_name());
+    let in_the_way = directory.path().join(SegmentMeta { table: TABLE, vnode: 7, epoch: Epoch(5), whole: true }.file_name());
     fs::create_dir(&in_the_way).unwrap();
     run.table.insert(Key(7), 70);
     run.table.insert(Key(8), 80);
@@ -148,6 +174,33 @@ fn what_the_disk_refused_is_in_the_next_snapshot() {
     run.snapshot(6);
     run.wait_for(6);
     assert_eq!(restore(directory.path()), BTreeMap::from([(7, 70), (8, 80), (9, 90)]));
+    run.close();
+}
+
+#[test]
+fn a_whole_vnode_that_the_disk_refused_is_there_before_what_changed_in_it_counts() {
+    let directory = directory();
+    let mut run = Run::start(directory.path(), None);
+    run.committed.set_durable(0, Epoch(100));
+    let in_the_way = directory.path().join(SegmentMeta { table: TABLE, vnode: 7, epoch: Epoch(5), whole: true }.file_name());
+    fs::create_dir(&in_the_way).unwrap();
+    for key in 0..100 {
+        run.table.insert(Key(7 + 256 * key), 70);
+    }
+    run.snapshot(5);
+    run.table.insert(Key(7), 71);
+    // The changes alone can be written, what they change cannot.
+    run.snapshot(6);
+    std::thread::sleep(LOOK * 5);
+    assert_eq!(newest(directory.path()), None);
+    fs::remove_dir(&in_the_way).unwrap();
+    run.table.remove(&Key(7 + 256));
+    run.snapshot(7);
+    run.wait_for(7);
+    let metas: Vec<_> = manifest::list(directory.path())[0].segments.iter().map(|meta| (meta.epoch.0, meta.whole)).collect();
+    assert_eq!(metas, [(5, true), (7, false)]);
+    let restored = restore(directory.path());
+    assert_eq!((restored.len(), restored[&7], restored.get(&263), restored[&519]), (99, 71, None, 70));
     run.close();
 }
 
@@ -192,7 +245,7 @@ const KILLS: u32 = 50;
 
 /// Which key an epoch changes: all vnodes, in no order.
 fn key_of(epoch: u64) -> Key {
-    Key((epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as u32)
+    Key((epoch.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as u32)
 }
 
 fn document_of(epoch: u64) -> String {
@@ -211,7 +264,7 @@ fn reopen(directory: &Path, sender: SnapshotSender) -> (Option<Manifest>, Stored
     let manifest = manifest::list(directory).into_iter().next();
     let mut table = Stored::default();
     for meta in manifest.iter().flat_map(|manifest| &manifest.segments) {
-        table.load(&segment::read(directory, meta).unwrap()).unwrap();
+        table.load(meta, &segment::read(directory, meta).unwrap()).unwrap();
     }
     let marks = manifest.as_ref().map(|manifest| manifest.documents.clone()).unwrap_or_default();
     let documents = Documents::open(directory, |_| true, &marks, sender).unwrap();
@@ -261,16 +314,7 @@ fn child(directory: &Path) {
     let (restored, mut table, mut documents) = reopen(directory, sender.clone());
     let mut epoch = restored.as_ref().map_or(0, |manifest| manifest.epoch.0);
     let committed = Arc::new(Committed::new(vec![Epoch(epoch)]));
-    let options = SnapshotOptions {
-        directory: directory.to_owned(),
-        fingerprint: "test".into(),
-        tables: 1,
-        workers: 1,
-        restored,
-        committed: Arc::clone(&committed),
-        role: Role::Leads(0),
-        store: None,
-    };
+    let options = options(directory, restored, Arc::clone(&committed), Owner::take(directory).unwrap());
     let _thread = Snapshots::start(receiver, options).unwrap();
     let mut said = epoch;
     let mut out = std::io::stdout();

@@ -1,37 +1,30 @@
 //! Things to do later, by the journalled clock.
 use std::collections::BTreeSet;
-use std::hash::Hash;
 
-use hashbrown::HashMap;
 use sightline_schemas::Micros;
 
-/// At most one instant a key.
+/// Keys, by the instant to wake them. Who schedules one knows until when, so that a table of keys is not needed.
 #[derive(Debug)]
 pub struct Timers<K> {
     /// One set of pairs, not a set for each instant: a feed's instants are nearly all different, and the smallest set takes room for eleven keys.
     at: BTreeSet<(Micros, K)>,
-    of: HashMap<K, Micros>,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Self { at: BTreeSet::new(), of: HashMap::new() }
+        Self { at: BTreeSet::new() }
     }
 }
 
-impl<K: Copy + Ord + Hash> Timers<K> {
-    /// Wakes `key` at `at`, and no longer when it was to be woken before.
+impl<K: Copy + Ord> Timers<K> {
+    /// Wakes `key` at `at`.
     pub fn schedule(&mut self, key: K, at: Micros) {
-        self.cancel(&key);
-        self.of.insert(key, at);
         self.at.insert((at, key));
     }
 
-    /// Lets `key` sleep.
-    pub fn cancel(&mut self, key: &K) {
-        if let Some(at) = self.of.remove(key) {
-            self.at.remove(&(at, *key));
-        }
+    /// Lets `key` sleep that was to be woken at `at`.
+    pub fn cancel(&mut self, key: K, at: Micros) {
+        self.at.remove(&(at, key));
     }
 
     /// Removes and returns all that is due at `now`, by instant and key.
@@ -41,7 +34,6 @@ impl<K: Copy + Ord + Hash> Timers<K> {
             && at <= now
         {
             self.at.pop_first();
-            self.of.remove(&key);
             due.push(key);
         }
         due
@@ -53,13 +45,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn due_keys_come_once_in_order_and_a_later_schedule_replaces_an_earlier() {
+    fn due_keys_come_once_in_order_and_one_that_was_cancelled_sleeps() {
         let mut timers = Timers::default();
         timers.schedule(1, Micros(30));
         timers.schedule(2, Micros(10));
         timers.schedule(3, Micros(20));
+        timers.cancel(1, Micros(30));
         timers.schedule(1, Micros(5));
-        timers.cancel(&3);
+        timers.cancel(3, Micros(20));
         assert_eq!(timers.due(Micros(4)), Vec::<i32>::new());
         assert_eq!(timers.due(Micros(30)), vec![1, 2]);
         assert_eq!(timers.due(Micros(100)), Vec::<i32>::new());

@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use sightline_failpoints::{self as failpoints, Point};
+
 use super::manifest::{self, Manifest};
 use super::pack::{self, Pack, PackReader};
 use super::store::{StateStore, StoreError};
@@ -156,21 +158,21 @@ impl Copier {
             Some(known) => known,
             None => self.look()?,
         };
-        let failed = |error: std::io::Error| StoreError {
-            what: format!("copy the snapshot of epoch {}", manifest.epoch.0),
-            address: self.store.address(),
-            message: error.to_string(),
-        };
+        let failed = |error| self.failed(format!("copy the snapshot of epoch {}", manifest.epoch.0), error);
         let copied = pack::files_of(&self.directory, manifest).map_err(failed).and_then(|files| {
             let (mut packs, stretches) = pack::plan(&known, &files);
             if !stretches.is_empty() {
                 let name = format!("pack-{}-{:016x}.bin", manifest.epoch.0, RandomState::new().build_hasher().finish());
                 let mut reader = PackReader::new(&self.directory, stretches);
+                failpoints::io(Point::StoreBefore, "pack").map_err(failed)?;
                 self.store.put(&name, &mut reader)?;
+                failpoints::hit(Point::StoreAfter, "pack");
                 packs.push(Pack { name, pieces: reader.into_pieces() });
             }
             let stored = StoredManifest::new(manifest.clone(), packs);
+            failpoints::io(Point::StoreBefore, "manifest").map_err(failed)?;
             stored.put(&*self.store)?;
+            failpoints::hit(Point::StoreAfter, "manifest");
             Ok(stored.packs)
         });
         match copied {
@@ -187,6 +189,10 @@ impl Copier {
                 Err(error)
             }
         }
+    }
+
+    fn failed(&self, what: String, error: std::io::Error) -> StoreError {
+        StoreError { what, address: self.store.address(), message: error.to_string() }
     }
 
     /// Removes the manifests that this run does not go on from, as [`manifest::adopt`] does on the local disk, and finds the packs of the one that it does.
@@ -210,6 +216,7 @@ impl Copier {
 
     /// Removes all manifests but the last two, and the packs up to epoch `until` that neither names.
     fn collect_garbage(&self, until: Epoch) -> Result<(), StoreError> {
+        failpoints::io(Point::StoreCollect, "").map_err(|error| self.failed("remove old objects".into(), error))?;
         let epochs = stored::epochs(&*self.store)?;
         let mut named = BTreeSet::new();
         for epoch in epochs.iter().take(KEEP) {

@@ -83,9 +83,9 @@ fn content(folder: &Path, manifest: &Manifest) -> Vec<(String, Vec<u8>)> {
 fn snapshot(folder: &Path, epoch: u64, handle: Option<&UploadHandle>) -> Manifest {
     let mut manifest = Manifest::new("f", Epoch(epoch), Micros(7), Vec::new());
     for vnode in [epoch as u8 % 2, 7] {
-        let meta = SegmentMeta { table: 1, vnode, epoch: Epoch(if vnode == 7 { 1 } else { epoch }) };
+        let meta = SegmentMeta { table: 1, vnode, epoch: Epoch(if vnode == 7 { 1 } else { epoch }), whole: true };
         let mut entries = Entries::default();
-        entries.push(&epoch, &"x".repeat(if vnode == 7 { 4_000 } else { 100 })).unwrap();
+        entries.push(&epoch, Some(&"x".repeat(if vnode == 7 { 4_000 } else { 100 }))).unwrap();
         if vnode != 7 || epoch == 1 {
             segment::write(folder, &meta, &entries).unwrap();
         }

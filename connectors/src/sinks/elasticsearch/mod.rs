@@ -28,7 +28,7 @@ pub use config::{ElasticsearchConfig, Refresh};
 use crate::batch::Batch;
 use crate::canonical;
 use crate::digest::{Slot, Sums};
-use crate::sink::{Mended, Rebuild, SinkConnector, SinkError, Stored, Wrong, fail};
+use crate::sink::{Mended, Rebuild, SinkConnector, SinkError, Visit, Wrong, fail};
 use client::Client;
 use lease::Lease;
 
@@ -92,17 +92,12 @@ impl SinkConnector for ElasticsearchSink {
         fail(Point::SinkAfterCommit, &self.connector)
     }
 
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError> {
         let client = self.client()?;
         scan::scan(&client, &self.config, ty, None, visit).await
     }
 
-    async fn scan_slots(
-        &mut self,
-        ty: RecordType,
-        slots: &BTreeSet<Slot>,
-        visit: &mut (dyn FnMut(Stored) + Send),
-    ) -> Result<(), SinkError> {
+    async fn scan_slots(&mut self, ty: RecordType, slots: &BTreeSet<Slot>, visit: Visit<'_>) -> Result<(), SinkError> {
         let client = self.client()?;
         scan::scan(&client, &self.config, ty, Some(slots), visit).await
     }

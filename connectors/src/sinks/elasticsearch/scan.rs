@@ -11,7 +11,7 @@ use super::client::Client;
 use super::config::ElasticsearchConfig;
 use crate::canonical;
 use crate::digest::Slot;
-use crate::sink::{SinkError, Stored};
+use crate::sink::{SinkError, Stored, Visit};
 
 const WHAT: &str = "read an index";
 const PAGE: usize = 2_000;
@@ -28,19 +28,28 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-struct Hits {
-    hits: Vec<Hit>,
+pub(super) struct Hits {
+    pub hits: Vec<Hit>,
 }
 
+/// A document.
 #[derive(Deserialize)]
-struct Hit {
+pub(super) struct Hit {
     #[serde(rename = "_index")]
     index: String,
     #[serde(rename = "_id")]
     id: String,
     #[serde(rename = "_source")]
     source: Map<String, Value>,
+    /// Where it is among the others, if they are asked for in an order.
+    #[serde(default)]
     sort: Vec<Value>,
+}
+
+impl Hit {
+    pub(super) fn stored(self) -> Stored {
+        stored(&self.index, &self.id, self.source)
+    }
 }
 
 /// Reads documents: all of the index, or those whose digest is in `slots` and those that have none.
@@ -49,7 +58,7 @@ pub(super) async fn scan(
     config: &ElasticsearchConfig,
     ty: RecordType,
     slots: Option<&BTreeSet<Slot>>,
-    visit: &mut (dyn FnMut(Stored) + Send),
+    visit: Visit<'_>,
 ) -> Result<(), SinkError> {
     let target = config.alias(ty);
     // What is stored but not yet visible would be missing.
@@ -77,7 +86,7 @@ pub(super) async fn scan(
         id = pit_id;
         let Some(last) = hits.last() else { break Ok(()) };
         after = Some(last.sort.clone());
-        hits.into_iter().for_each(|hit| visit(stored(&hit.index, &hit.id, hit.source)));
+        hits.into_iter().for_each(|hit| visit(hit.stored()));
     };
     // It expires by itself when this fails.
     let _ = client.send(WHAT, Method::Delete, "/_pit", Some(Bytes::from(json!({ "id": id }).to_string()))).await;

@@ -12,7 +12,7 @@ use sightline_schemas::avro::RecordType;
 
 use super::client::Client;
 use super::config::ElasticsearchConfig;
-use super::scan;
+use super::scan::{self, Hits};
 use crate::digest::{SLOTS, Slot, Sums, slot_of};
 use crate::sink::SinkError;
 
@@ -97,21 +97,6 @@ struct Found {
     hits: Hits,
 }
 
-#[derive(Deserialize)]
-struct Hits {
-    hits: Vec<Hit>,
-}
-
-#[derive(Deserialize)]
-struct Hit {
-    #[serde(rename = "_index")]
-    index: String,
-    #[serde(rename = "_id")]
-    id: String,
-    #[serde(rename = "_source")]
-    source: serde_json::Map<String, Value>,
-}
-
 /// Doubts the slots of documents that have no digest.
 async fn strangers(client: &Client, target: &str, ty: RecordType, sums: &mut Sums) -> Result<(), SinkError> {
     let query = scan::wanted(ty, Some(&BTreeSet::new()));
@@ -121,6 +106,6 @@ async fn strangers(client: &Client, target: &str, ty: RecordType, sums: &mut Sum
     if hits.len() > STRANGERS {
         sums.doubt_all();
     }
-    sums.doubtful.extend(hits.into_iter().map(|hit| slot_of(scan::stored(&hit.index, &hit.id, hit.source).key.as_bytes())));
+    sums.doubtful.extend(hits.into_iter().map(|hit| slot_of(hit.stored().key.as_bytes())));
     Ok(())
 }

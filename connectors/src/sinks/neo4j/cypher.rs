@@ -45,7 +45,7 @@ pub(super) const LINKS: &str = "UNWIND $rows AS row
     MERGE (a:IntelEntity {key: row.a}) ON CREATE SET a.tenant = row.tenant, a.id = row.a_id, a.stub = true
     MERGE (b:Observable {key: row.b}) ON CREATE SET b.tenant = row.tenant, b.id = row.b_id, b.stub = true
     MERGE (a)-[r:HAS_OBSERVABLE {role: row.role}]->(b)
-    WITH r, row WHERE r.epoch IS NULL OR r.epoch <= row.epoch SET r.epoch = row.epoch, r.origin = row.origin, r.digest = row.digest";
+    WITH r, row WHERE r.epoch IS NULL OR r.epoch <= row.epoch SET r.epoch = row.epoch, r.origin = row.origin, r.digest = row.digest, r.seal = row.seal";
 
 /// Deleted links, and the stubs that nothing needs any more.
 pub(super) const UNLINK: &str = "UNWIND $rows AS row

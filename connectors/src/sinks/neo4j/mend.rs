@@ -8,6 +8,7 @@ use neo4rs::{BoltType, Graph, Txn, query};
 use sightline_schemas::avro::RecordType;
 
 use super::known::{KnownEdges, SIGHTED};
+use super::scan::Held;
 use super::{TYPES, cypher, failed, scan, session, write};
 use crate::batch::{Batch, SinkRecord};
 use crate::sink::{Mended, SinkError, Stored, Wrong};
@@ -110,7 +111,7 @@ async fn take_out(transaction: &mut Txn, ty: RecordType, seen: &[&Stored]) -> Re
     let mut rows = transaction.execute(query(&look).param("places", listed)).await.map_err(failed)?;
     let mut same: Vec<i64> = Vec::new();
     while let Some(row) = rows.next(&mut *transaction).await.map_err(failed)? {
-        let stored = scan::stored(ty, &row).map_err(|error| SinkError::fatal("read the graph", error))?;
+        let stored = Held::of(&row).map_err(|error| SinkError::fatal("read the graph", error))?.stored(ty);
         same.extend(stored.place.parse().ok().filter(|place| places.get(place) == Some(&&stored)));
     }
     let left = (seen.len() - same.len()) as u64;

@@ -3,8 +3,9 @@
 //! A batch is one transaction, positions included, that first locks the connector's lease. Record types arrive independently, so an edge
 //! may come before its ends: the missing end is made as a *stub*, a node with its key and `stub: true`, which the entity or observable
 //! turns into itself when it comes; a deleted one that still has edges becomes a stub again, and a stub goes with its last edge.
-//! [`known`] is why re-writing an edge is cheap, [`rows`] what the records look like, [`cypher`] the statements.
+//! [`known`] is why re-writing an edge is cheap, [`rows`] what the records look like, [`content`] what is read of them, [`cypher`] the statements.
 mod config;
+mod content;
 mod cypher;
 mod known;
 mod mend;
@@ -15,6 +16,7 @@ mod session;
 mod sums;
 mod write;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -27,8 +29,8 @@ use sightline_schemas::avro::{OutputRecord, RecordType};
 pub use config::Neo4jConfig;
 
 use crate::batch::Batch;
-use crate::digest::Sums;
-use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
+use crate::digest::{Slot, Sums};
+use crate::sink::{Mended, SinkConnector, SinkError, Visit, Wrong};
 use known::KnownEdges;
 
 const TYPES: &[RecordType] = &[RecordType::Entity, RecordType::Observable, RecordType::Link, RecordType::Relation, RecordType::Sighting];
@@ -59,7 +61,7 @@ impl Neo4jSink {
             .password(self.config.password.clone().unwrap_or_default())
             .db(self.config.database.as_str())
             .fetch_size(scan::PAGE)
-            .max_connections(2)
+            .max_connections(sums::PARTS)
             .build()
             .map_err(|error| SinkError::fatal("read the options", error))?;
         let graph = Graph::connect(options).await.map_err(failed("connect"))?;
@@ -118,9 +120,15 @@ impl SinkConnector for Neo4jSink {
         self.keep_if(written)
     }
 
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError> {
         let graph = self.graph().await?;
-        let scanned = scan::scan(&graph, ty, visit).await;
+        let scanned = scan::scan(&graph, ty, None, visit).await;
+        self.keep_if(scanned)
+    }
+
+    async fn scan_slots(&mut self, ty: RecordType, slots: &BTreeSet<Slot>, visit: Visit<'_>) -> Result<(), SinkError> {
+        let graph = self.graph().await?;
+        let scanned = scan::scan(&graph, ty, Some(slots), visit).await;
         self.keep_if(scanned)
     }
 
@@ -130,8 +138,14 @@ impl SinkConnector for Neo4jSink {
         self.keep_if(sums)
     }
 
+    async fn sealed_sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
+        let graph = self.graph().await?;
+        let sums = sums::sealed(&graph, ty).await;
+        self.keep_if(sums.map(Some))
+    }
+
     fn digest(&self, record: &OutputRecord) -> ContentHash {
-        scan::digest_of(record)
+        content::digest_of(record)
     }
 
     async fn mend(&mut self, wrong: &[Wrong], batch: &Batch) -> Result<Mended, SinkError> {

@@ -3,7 +3,8 @@ use neo4rs::{BoltList, BoltMap, BoltNull, BoltType};
 use sightline_schemas::Micros;
 use sightline_schemas::record::{EntityRecord, LinkRecord, ObservableRecord};
 
-use crate::batch::SinkRecord;
+use super::content;
+use crate::batch::{Op, SinkRecord};
 
 /// A map under construction.
 pub(super) struct Properties(BoltMap);
@@ -32,9 +33,13 @@ impl Properties {
         self.with(name, BoltType::List(list))
     }
 
-    /// Epoch, origin and digest.
+    /// Epoch, origin, digest and seal.
     pub(super) fn with_headers(self, record: &SinkRecord) -> Self {
-        self.with("epoch", epoch(record)).with("origin", record.origin.as_str()).with("digest", record.digest().signed())
+        let headed = self.with("epoch", epoch(record)).with("origin", record.origin.as_str());
+        // A deletion leaves nothing to be added up.
+        let Op::Upsert(value) = &record.op else { return headed };
+        let digest = record.digest();
+        headed.with("digest", digest.signed()).with("seal", content::seal_of(value, digest))
     }
 
     pub(super) fn build(self) -> BoltType {

@@ -1,93 +1,27 @@
 //! Reads nodes and edges back.
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use neo4rs::{BoltList, BoltMap, BoltType, Graph, Row, query};
-use sightline_schemas::avro::{OutputRecord, RecordType};
-use sightline_schemas::{ContentHash, Micros};
+use neo4rs::{BoltList, BoltType, Graph, Row, query};
+use sightline_schemas::Micros;
+use sightline_schemas::avro::RecordType;
 
-use super::session;
+use super::{content, session};
+use crate::digest::{Digest, Slot};
 use crate::relational::{Cell, digest};
-use crate::sink::{SinkError, Stored};
+use crate::sink::{SinkError, Stored, Visit};
 
 /// Rows that the server sends at a time.
 pub(super) const PAGE: usize = 2_000;
 
-const ENTITY: &[&str] = &[
-    "tenant",
-    "id",
-    "type",
-    "name",
-    "description",
-    "created",
-    "modified",
-    "revoked",
-    "confidence",
-    "tlp",
-    "labels",
-    "sources",
-    "valid_from",
-    "valid_until",
-];
-const OBSERVABLE: &[&str] = &["tenant", "id", "kind", "value", "first_seen", "last_seen"];
-const RELATION: &[&str] = &["tenant", "id", "type"];
-const SIGHTING: &[&str] = &["tenant", "id", "event_id", "seen", "retracted"];
-
-/// What Neo4j keeps of a type in properties.
-fn properties(ty: RecordType) -> &'static [&'static str] {
-    match ty {
-        RecordType::Entity => ENTITY,
-        RecordType::Observable => OBSERVABLE,
-        RecordType::Relation => RELATION,
-        RecordType::Sighting => SIGHTING,
-        // A link is all in its key; the others are not among the sink's types.
-        _ => &[],
-    }
-}
-
-/// What a scan gives for `record`: its properties, and of an edge the keys of its ends.
-pub(super) fn digest_of(record: &OutputRecord) -> ContentHash {
-    let end = |id: &str| Cell::Text(Cow::Owned(format!("{}:{id}", record.tenant())));
-    digest(&match record {
-        OutputRecord::Entity(r) => vec![
-            (&r.tenant).into(),
-            (&r.id).into(),
-            (&r.ty).into(),
-            r.name.as_ref().into(),
-            r.description.as_ref().into(),
-            r.created.into(),
-            r.modified.into(),
-            r.revoked.into(),
-            r.confidence.map(i64::from).into(),
-            r.tlp.as_ref().into(),
-            (&r.labels).into(),
-            (&r.sources).into(),
-            r.valid_from.into(),
-            r.valid_until.into(),
-        ],
-        OutputRecord::Observable(r) => {
-            vec![(&r.tenant).into(), (&r.id).into(), r.kind.as_str().into(), (&r.value).into(), r.first_seen.into(), r.last_seen.into()]
-        }
-        OutputRecord::Relation(r) => {
-            vec![(&r.tenant).into(), (&r.id).into(), (&r.ty).into(), end(&r.source_id), end(&r.target_id)]
-        }
-        OutputRecord::Sighting(r) => vec![
-            (&r.tenant).into(),
-            (&r.id).into(),
-            (&r.event_id).into(),
-            r.seen.into(),
-            r.retracted.into(),
-            end(&r.entity_id),
-            end(&r.observable_id),
-        ],
-        _ => vec![],
-    })
-}
-
-pub(super) async fn scan(graph: &Graph, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+/// Reads records: all of a type, or those whose digest is in `slots` and those that have none.
+pub(super) async fn scan(graph: &Graph, ty: RecordType, slots: Option<&BTreeSet<Slot>>, visit: Visit<'_>) -> Result<(), SinkError> {
     let Some((pattern, held)) = pattern(ty) else { return Ok(()) };
-    let statement = format!("MATCH {pattern} WHERE {held} {}", columns(ty));
-    session::read(graph, "read the graph", query(&statement), |row| {
-        visit(stored(ty, &row)?);
+    let within = if slots.is_some() { "AND (x.digest IS NULL OR x.digest % 256 IN $slots)" } else { "" };
+    let slots: Vec<i64> = slots.into_iter().flatten().map(|slot| i64::from(*slot)).collect();
+    let statement = query(&format!("MATCH {pattern} WHERE {held} {within} {}", columns(ty))).param("slots", slots);
+    session::read(graph, "read the graph", statement, |row| {
+        visit(Held::of(&row)?.stored(ty));
         Ok(())
     })
     .await
@@ -105,34 +39,60 @@ pub(super) fn pattern(ty: RecordType) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// What [`stored`] reads. (`elementId` came with version 5; `id` is known to all.)
-pub(super) fn columns(ty: RecordType) -> &'static str {
-    match ty {
-        RecordType::Entity | RecordType::Observable => "RETURN id(x) AS place, x.key AS key, properties(x) AS held",
-        RecordType::Link => "RETURN id(x) AS place, a.key AS a, b.key AS b, x.role AS role",
-        _ => "RETURN id(x) AS place, x.key AS key, properties(x) AS held, a.key AS a, b.key AS b",
-    }
+/// What [`Held`] is read from: one list, for the client makes a map of each row. (`elementId` came with version 5; `id` is known to all.)
+pub(super) fn columns(ty: RecordType) -> String {
+    format!("RETURN [id(x), x.digest, x.epoch, x.seal, x.key, {}] AS held", content::expressions(ty).join(", "))
 }
 
-pub(super) fn stored(ty: RecordType, row: &Row) -> Result<Stored, neo4rs::DeError> {
-    let place = row.get::<i64>("place")?.to_string();
-    let text = |name: &str| row.get::<BoltType>(name).map(|value| text(&value));
-    if ty == RecordType::Link {
-        let (a, b, role) = (text("a")?, text("b")?, text("role")?);
+/// A node or an edge: its place, digest, epoch, seal and key, then what it keeps of the record.
+pub(super) struct Held(Vec<BoltType>);
+
+/// So many are before the content.
+const OWN: usize = 5;
+
+impl Held {
+    pub(super) fn of(row: &Row) -> Result<Self, neo4rs::DeError> {
+        match row.get("held")? {
+            BoltType::List(held) if held.value.len() > OWN => Ok(Self(held.value)),
+            _ => Err(neo4rs::DeError::Other("the server did not answer with a list".into())),
+        }
+    }
+
+    fn number(&self, at: usize) -> Option<i64> {
+        if let BoltType::Integer(number) = &self.0[at] { Some(number.value) } else { None }
+    }
+
+    fn cells(&self) -> Vec<Cell<'_>> {
+        self.0[OWN..].iter().map(cell).collect()
+    }
+
+    /// What it adds up with; none when nobody of ours wrote it, or a version that kept no digests.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        let (bits, epoch) = (self.number(1)?, self.number(2)?);
+        Some(Digest { bits: u64::try_from(bits).ok()?, epoch: epoch.cast_unsigned() })
+    }
+
+    /// Whether it is what was written with `added`.
+    pub(super) fn is_sealed(&self, added: Digest) -> bool {
+        self.number(3) == Some(content::seal(cell(&self.0[4]), self.cells(), added))
+    }
+
+    pub(super) fn key(&self, ty: RecordType) -> String {
+        let text = |at| text(&self.0[at]);
+        if ty != RecordType::Link {
+            return text(OWN - 1);
+        }
+        let (a, b, role) = (text(OWN), text(OWN + 1), text(OWN + 2));
         // The key of the topic, if the ends are of one tenant, as they should be.
         let tenant = a.split_once(':').map_or("", |(tenant, _)| tenant);
         let b = b.strip_prefix(tenant).and_then(|b| b.strip_prefix(':')).unwrap_or(&b);
-        return Ok(Stored { key: format!("{a}|{b}|{role}"), digest: digest(&[]), place });
+        format!("{a}|{b}|{role}")
     }
-    let held = match row.get::<BoltType>("held")? {
-        BoltType::Map(map) => map,
-        _ => BoltMap::default(),
-    };
-    let mut cells: Vec<Cell<'_>> = properties(ty).iter().map(|name| held.value.get(*name).map_or(Cell::Null, cell)).collect();
-    if matches!(ty, RecordType::Relation | RecordType::Sighting) {
-        cells.extend([Cell::Text(text("a")?.into()), Cell::Text(text("b")?.into())]);
+
+    pub(super) fn stored(&self, ty: RecordType) -> Stored {
+        let place = self.number(0).map(|place| place.to_string()).unwrap_or_default();
+        Stored { key: self.key(ty), digest: digest(&self.cells()), place }
     }
-    Ok(Stored { key: text("key")?, digest: digest(&cells), place })
 }
 
 /// What is no text was not written by a connector; it has to look different from any text only as a whole.

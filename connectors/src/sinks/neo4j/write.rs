@@ -156,8 +156,8 @@ async fn edges(graph: &Graph, batch: &Batch, known: &mut KnownEdges, plan: &mut 
         for ty in &held {
             let keep = mine == Some(*ty);
             let (a, b) = edge.as_ref().map_or(("", ""), |edge| (&edge.a, &edge.b));
-            let row = Properties::new().with("key", key.as_str()).with("keep", keep).with("a", a).with("b", b).with_headers(record);
-            removals.entry(*ty).or_default().push(row.build());
+            let row = Properties::new().with("key", key.as_str()).with("keep", keep).with("a", a).with("b", b);
+            removals.entry(*ty).or_default().push(row.with("epoch", rows::epoch(record)).build());
         }
         if let (Some(edge), Some(ty)) = (edge, mine) {
             let fresh = !held.contains(&ty);

@@ -27,7 +27,7 @@ pub use config::{PostgresConfig, Tls};
 use crate::batch::Batch;
 use crate::digest::{Slot, Sums};
 use crate::relational;
-use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
+use crate::sink::{Mended, SinkConnector, SinkError, Visit, Wrong};
 use session::Session;
 
 const ALL: &[RecordType] = RecordType::ALL;
@@ -112,17 +112,12 @@ impl SinkConnector for PostgresSink {
         self.keep_if(written)
     }
 
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError> {
         let schema = self.config.schema.clone();
         scan::scan(&self.session().await?.client, &schema, ty, None, visit).await
     }
 
-    async fn scan_slots(
-        &mut self,
-        ty: RecordType,
-        slots: &BTreeSet<Slot>,
-        visit: &mut (dyn FnMut(Stored) + Send),
-    ) -> Result<(), SinkError> {
+    async fn scan_slots(&mut self, ty: RecordType, slots: &BTreeSet<Slot>, visit: Visit<'_>) -> Result<(), SinkError> {
         let schema = self.config.schema.clone();
         scan::scan(&self.session().await?.client, &schema, ty, Some(slots), visit).await
     }

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Row};
 use super::{failed, schema};
 use crate::digest::Slot;
 use crate::relational::{Cell, Column, ColumnType, Table, digest, key_text, place, table};
-use crate::sink::{SinkError, Stored};
+use crate::sink::{SinkError, Stored, Visit};
 
 /// Reads rows: all of the table, or those whose digest is in `slots` and those that have none.
 pub(super) async fn scan(
@@ -21,7 +21,7 @@ pub(super) async fn scan(
     schema: &str,
     ty: RecordType,
     slots: Option<&BTreeSet<Slot>>,
-    visit: &mut (dyn FnMut(Stored) + Send),
+    visit: Visit<'_>,
 ) -> Result<(), SinkError> {
     let failed = failed("read a table");
     let table = table(ty);

@@ -21,7 +21,7 @@ pub use config::SqliteConfig;
 use crate::batch::Batch;
 use crate::digest::{Slot, Sums};
 use crate::relational;
-use crate::sink::{Mended, SinkConnector, SinkError, Stored, Wrong};
+use crate::sink::{Mended, SinkConnector, SinkError, Visit, Wrong};
 
 /// A SQLite file as a sink.
 pub struct SqliteSink {
@@ -71,21 +71,17 @@ impl SinkConnector for SqliteSink {
         write::put(self.connection()?, &name, generation, batch)
     }
 
-    async fn scan(&mut self, ty: RecordType, visit: &mut (dyn FnMut(Stored) + Send)) -> Result<(), SinkError> {
+    async fn scan(&mut self, ty: RecordType, visit: Visit<'_>) -> Result<(), SinkError> {
         scan::scan(self.connection()?, ty, None, visit)
     }
 
-    async fn scan_slots(
-        &mut self,
-        ty: RecordType,
-        slots: &BTreeSet<Slot>,
-        visit: &mut (dyn FnMut(Stored) + Send),
-    ) -> Result<(), SinkError> {
+    async fn scan_slots(&mut self, ty: RecordType, slots: &BTreeSet<Slot>, visit: Visit<'_>) -> Result<(), SinkError> {
         scan::scan(self.connection()?, ty, Some(slots), visit)
     }
 
     async fn sums(&mut self, ty: RecordType) -> Result<Option<Sums>, SinkError> {
-        sums::sums(self.connection()?, ty)
+        let config = self.config.clone();
+        sums::sums(self.connection()?, &config, ty)
     }
 
     fn digest(&self, record: &OutputRecord) -> ContentHash {

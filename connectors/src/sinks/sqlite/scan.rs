@@ -10,15 +10,10 @@ use sightline_schemas::avro::RecordType;
 use super::failed;
 use crate::digest::Slot;
 use crate::relational::{Cell, ColumnType, Table, digest, key_text, place, table};
-use crate::sink::{SinkError, Stored};
+use crate::sink::{SinkError, Stored, Visit};
 
 /// Reads rows: all of the table, or those whose digest is in `slots` and those that have none.
-pub(super) fn scan(
-    connection: &Connection,
-    ty: RecordType,
-    slots: Option<&BTreeSet<Slot>>,
-    visit: &mut (dyn FnMut(Stored) + Send),
-) -> Result<(), SinkError> {
+pub(super) fn scan(connection: &Connection, ty: RecordType, slots: Option<&BTreeSet<Slot>>, visit: Visit<'_>) -> Result<(), SinkError> {
     let failed = failed("read a table");
     let table = table(ty);
     let there = connection

@@ -112,7 +112,7 @@ fn delete(table: &Table) -> String {
 /// A row's cells as the table takes them, and their seal.
 fn bound<'a>(cells: &'a [Cell<'_>]) -> rusqlite::Result<Vec<ToSqlOutput<'a>>> {
     let mut bound = cells.iter().map(sql).collect::<rusqlite::Result<Vec<_>>>()?;
-    let seal = seal(bound.iter().map(value));
+    let seal = seal(bound.iter().map(value), &mut Vec::with_capacity(512));
     bound.push(ToSqlOutput::Owned(Value::Integer(seal)));
     Ok(bound)
 }
