@@ -127,7 +127,7 @@ impl Framer<'_> {
                 break;
             }
             // Before a fault, all that is whole goes out.
-            let target = if broken.is_some() { text.len() } else { PIECE };
+            let target = if broken.is_some() { PIECE.min(text.len()) } else { PIECE };
             let step = self.cutter.cut(text, target, is_end);
             let held = text.len();
             let flow = match step {
