@@ -1,6 +1,6 @@
 //! Cuts between records, and keeps the header as prelude.
-use super::{delimiter_of, record_length};
 use super::record::record_end;
+use super::{delimiter_of, record_length};
 use crate::limits::Limits;
 use crate::logs::frame::{Cut, Step};
 use crate::logs::lines::LineCutter;

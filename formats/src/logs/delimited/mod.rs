@@ -31,7 +31,8 @@ pub(super) fn looks_like(head: &[u8]) -> bool {
     }
     let mut reader = Reader::new(delimiter);
     let (mut rest, mut good, mut all) = (head.trim_ascii_start(), 0, 0);
-    while let Some(end) = record_end(rest, delimiter).filter(|end| *end > 0 && all < 64) {
+    while !rest.is_empty() && all < 64 {
+        let end = record_length(rest, delimiter, usize::MAX).unwrap_or(rest.len());
         let record = rest[..end].trim_ascii_end();
         rest = &rest[end..];
         if !record.is_empty() {
