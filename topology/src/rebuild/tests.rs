@@ -97,9 +97,9 @@ fn a_snapshot_that_a_start_cannot_load_is_no_reason_not_to_rebuild() {
     let cell = Cell { state_dir: folder.path().join("state"), ..cell() };
     let needed = |first: u64| cell.is_needed(Epoch(first), Epoch(9));
     std::fs::create_dir(&cell.state_dir).unwrap();
-    let meta = SegmentMeta { table: 1, vnode: 2, epoch: Epoch(7) };
+    let meta = SegmentMeta { table: 1, vnode: 2, epoch: Epoch(7), whole: true };
     let mut entries = Entries::default();
-    entries.push(&1u64, &"x").unwrap();
+    entries.push(&1u64, Some(&"x")).unwrap();
     segment::write(&cell.state_dir, &meta, &entries).unwrap();
     let mut manifest = Manifest::new("f", Epoch(7), Micros(7), Vec::new());
     manifest.segments = vec![meta.clone()];
