@@ -74,6 +74,10 @@ pub fn analyze(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
         return Err(error);
     }
     let found = survey.finish(&name, metadata.len(), started.elapsed());
-    if args.json { report::json(&found)? } else { report::text(&found)? }
+    if args.json {
+        report::json(&found)?
+    } else {
+        report::text(&found)?
+    }
     Ok(exit_code(found.is_nothing(), found.refused > 0))
 }

@@ -116,7 +116,8 @@ impl Intake<'_> {
 
     /// Takes the bytes of a file of that name.
     pub fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.unpacked(|limits, visit| unpack_file(name, Cursor::new(bytes), limits, visit)).with_context(|| format!("failed to read {name}"))
+        self.unpacked(|limits, visit| unpack_file(name, Cursor::new(bytes), limits, visit))
+            .with_context(|| format!("failed to read {name}"))
     }
 
     fn unpacked(&mut self, unpack: impl FnOnce(&Limits, Visit<'_>) -> io::Result<()>) -> Result<()> {

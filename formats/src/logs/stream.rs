@@ -2,9 +2,9 @@
 use std::io::{self, ErrorKind, Read};
 use std::ops::ControlFlow;
 
+use super::cutter::cutter;
 use super::detect::{HEAD, detect};
 use super::frame::{Cut, Step};
-use super::cutter::cutter;
 use super::{LogFormat, Piece};
 use crate::event::fields::Refused;
 use crate::limits::Limits;

@@ -22,7 +22,6 @@ mod tests;
 mod walk;
 mod zip;
 
-
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 
@@ -30,7 +29,6 @@ pub(crate) use peek::Peeked;
 
 use crate::event::fields::Refused;
 use crate::limits::Limits;
-
 
 /// What is found, in order.
 pub enum Unpacked<'a> {
