@@ -50,17 +50,18 @@ fn intel(bytes: &[u8]) -> String {
 fn events(bytes: &[u8]) -> String {
     let mut text = String::new();
     let sources = Sources::default();
-    RecordReader::new(&Limits::default()).read(bytes, Told::default(), &mut |_, read| {
-        match read.fields.and_then(|fields| FlatEvent::of(fields, &sources)) {
-            Ok(event) => {
-                let at = event.timestamp.map_or("-".to_owned(), |at| at.to_string());
-                writeln!(text, "line {} {at} {} {}", read.line, event.hash, event.fields).unwrap();
-                for found in &event.observables {
-                    writeln!(text, "  {} {} in {}", found.observable.kind(), found.observable.value(), found.field).unwrap();
-                }
+    RecordReader::new(&Limits::default()).read(bytes, Told::default(), &mut |_, read| match read
+        .fields
+        .and_then(|fields| FlatEvent::of(fields, &sources))
+    {
+        Ok(event) => {
+            let at = event.timestamp.map_or("-".to_owned(), |at| at.to_string());
+            writeln!(text, "line {} {at} {} {}", read.line, event.hash, event.fields).unwrap();
+            for found in &event.observables {
+                writeln!(text, "  {} {} in {}", found.observable.kind(), found.observable.value(), found.field).unwrap();
             }
-            Err(refused) => writeln!(text, "refused line {} {}: {}", read.line, refused.reason, refused.message).unwrap(),
         }
+        Err(refused) => writeln!(text, "refused line {} {}: {}", read.line, refused.reason, refused.message).unwrap(),
     });
     text
 }

@@ -141,7 +141,8 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
     );
 
     // Events ⋈ indicators, by way of the index.
-    let parsing = EventParsing { limits: settings.limits, settings: settings.events, sources, emitter: emitter.clone(), worker: worker as u32 };
+    let parsing =
+        EventParsing { limits: settings.limits, settings: settings.events, sources, emitter: emitter.clone(), worker: worker as u32 };
     let (open_events, other) = events(logs, parsing).ok_err(|parsed| match parsed {
         ParsedEvent::Event(event) => Ok(EnrichMessage::Event(event)),
         other => Err(other),

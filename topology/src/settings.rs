@@ -77,7 +77,10 @@ impl EventSettings {
         match event.timestamp {
             None if self.require_time => Err(Refused::new("time-missing", "no field holds a time, and events.require_time is set")),
             Some(at) if at.0.saturating_sub(received.0) > self.most_future_ms.saturating_mul(1000) => {
-                let message = format!("the event's time {at} is more than events.most_future_ms ({}) after its arrival at {received}", self.most_future_ms);
+                let message = format!(
+                    "the event's time {at} is more than events.most_future_ms ({}) after its arrival at {received}",
+                    self.most_future_ms
+                );
                 Err(Refused::new("time-in-future", message))
             }
             _ => Ok(()),

@@ -270,7 +270,10 @@ impl Fields {
         let mut short: Vec<(usize, u32)> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate() {
             let name = &text[entry.name.range()];
-            let Some(left) = beginnings.iter().find_map(|beginning| name.strip_prefix(beginning.as_str())).filter(|left| !left.is_empty()) else { continue };
+            let Some(left) = beginnings.iter().find_map(|beginning| name.strip_prefix(beginning.as_str())).filter(|left| !left.is_empty())
+            else {
+                continue;
+            };
             if self.entries.binary_search_by(|other| text[other.name.range()].cmp(left)).is_err() {
                 short.push((at, (name.len() - left.len()) as u32));
             }

@@ -36,11 +36,13 @@ pub(crate) fn first<'a>(mut names: impl Iterator<Item = &'a str>, fields: &Field
 
 fn instant(value: FieldScalar<'_>) -> Option<Micros> {
     let number = match value {
-        FieldScalar::Text(text) => return Micros::parse(text).ok().or_else(|| {
-            let (date, time) = text.split_once([' ', 'T'])?;
-            let zoned = time.ends_with('Z') || time.contains('+');
-            Micros::parse(&format!("{date}T{time}{}", if zoned { "" } else { "Z" })).ok()
-        }),
+        FieldScalar::Text(text) => {
+            return Micros::parse(text).ok().or_else(|| {
+                let (date, time) = text.split_once([' ', 'T'])?;
+                let zoned = time.ends_with('Z') || time.contains('+');
+                Micros::parse(&format!("{date}T{time}{}", if zoned { "" } else { "Z" })).ok()
+            });
+        }
         FieldScalar::Int(number) => number as f64,
         FieldScalar::Uint(number) => number as f64,
         FieldScalar::Float(number) => number,

@@ -55,7 +55,14 @@ impl RecordReader {
                 let (prelude, body) = value.split_at(length);
                 self.pieces.read(&Piece { format, prelude, body, first_line }, &mut |read| out(file, read));
             }
-            _ => out(file, refuse(1, value, Refused::new("invalid-header", "headers line and prelude: expected a number, and no more than the value is long"))),
+            _ => out(
+                file,
+                refuse(
+                    1,
+                    value,
+                    Refused::new("invalid-header", "headers line and prelude: expected a number, and no more than the value is long"),
+                ),
+            ),
         }
     }
 
@@ -68,7 +75,7 @@ impl RecordReader {
                 Unpacked::Member { path, content } => {
                     let stream = LogStream::open(content);
                     match stream.format() {
-                        None => out(path, refuse(1, &stream.head().to_vec(), binary())),
+                        None => out(path, refuse(1, stream.head(), binary())),
                         Some(format) => {
                             let cut = stream.pieces(format, limits, &mut |framed| {
                                 match framed {

@@ -2,9 +2,9 @@
 use sightline_schemas::{Micros, Observable};
 
 use super::{Origin, Source, Sources};
+use crate::event::FoundObservable;
 use crate::event::fields::{FieldScalar, FieldValue, Fields, Refused};
 use crate::event::time;
-use crate::event::FoundObservable;
 
 impl Sources {
     /// The source of an event whose fields are settled.

@@ -117,7 +117,11 @@ impl Take {
             Self::Basename => text.rsplit(['/', '\\']).next(),
             Self::Before(mark) => text.split_once(mark.as_str()).map(|(before, _)| before),
             Self::After(mark) => Some(text.split_once(mark.as_str()).map_or(text, |(_, after)| after)),
-            Self::Key(key) => text.split(',').filter_map(|pair| pair.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case(key)).map(|(_, value)| value.trim()),
+            Self::Key(key) => text
+                .split(',')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(name, _)| name.trim().eq_ignore_ascii_case(key))
+                .map(|(_, value)| value.trim()),
             Self::Unbraced => Some(text.trim_start_matches('{').trim_end_matches('}')),
         };
         part.filter(|part| !part.is_empty())

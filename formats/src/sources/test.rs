@@ -56,7 +56,9 @@ fn compare(test: &SourceTest, event: &FlatEvent, fail: &mut dyn FnMut(String)) {
         }
     }
     for expected in &test.observables {
-        let found = |kind: &str, value: &str| event.observables.iter().any(|found| found.observable.kind().as_str() == kind && found.observable.value() == value);
+        let found = |kind: &str, value: &str| {
+            event.observables.iter().any(|found| found.observable.kind().as_str() == kind && found.observable.value() == value)
+        };
         if !expected.split_once(':').is_some_and(|(kind, value)| found(kind, value)) {
             fail(format!("no observable {expected}"));
         }

@@ -82,7 +82,7 @@ impl Parser {
     fn parse(&mut self, raw: &Raw, out: &mut dyn FnMut(ParsedEvent)) {
         let Self { parsing, reader } = self;
         let limits = &parsing.limits;
-        let mut reject = |rejection: Rejection, out: &mut dyn FnMut(ParsedEvent)| {
+        let reject = |rejection: Rejection, out: &mut dyn FnMut(ParsedEvent)| {
             out(ParsedEvent::Row(Box::new(parsing.emitter.dead_letter(raw.at, rejection))));
         };
         let (key_tenant, key_source) = raw.key_text().and_then(|key| key.split_once(':')).unwrap_or(("default", "default"));
@@ -118,7 +118,11 @@ impl Parser {
                         let at = EventRef { at: raw.at, index, worker: parsing.worker };
                         index += 1;
                         let probes: BTreeSet<ObservableKey> = event.observables.iter().map(|found| found.observable.key(tenant)).collect();
-                        out(ParsedEvent::Event(Box::new(OpenEvent { event: at, tenant, record: record(event, tenant, source, raw.received) })));
+                        out(ParsedEvent::Event(Box::new(OpenEvent {
+                            event: at,
+                            tenant,
+                            record: record(event, tenant, source, raw.received),
+                        })));
                         for observable in probes {
                             out(ParsedEvent::Probe(observable, at));
                         }

@@ -18,7 +18,8 @@ impl JsonReader {
         while let Some(start) = next_value(text, at) {
             let line = lines.of(start);
             let rest_of_line = start..end_of_line(text, start);
-            let mut hear = |range: &Range<usize>, fields: Result<&mut Fields, Refused>| out(Read { line, bytes: &text[range.clone()], fields });
+            let mut hear =
+                |range: &Range<usize>, fields: Result<&mut Fields, Refused>| out(Read { line, bytes: &text[range.clone()], fields });
             // Nearly always a value is a line: then the parser alone finds its end.
             if start >= crowded {
                 crowded = rest_of_line.end;
