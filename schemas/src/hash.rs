@@ -61,4 +61,11 @@ mod tests {
         // The first test vector of BLAKE3: the empty input.
         assert_eq!(ContentHash::of(b"").to_string(), "af1349b9f5f9a1a6a0404dea36dcc949");
     }
+
+    /// Identities and `doc` columns are made of `serde_json`'s text. A dependency that turned its feature `preserve_order` on
+    /// would turn it on for all, and the same object in another order would be another.
+    #[test]
+    fn json_objects_are_written_with_sorted_keys() {
+        assert_eq!(serde_json::json!({ "b": 1, "a": { "d": 2, "c": 3 } }).to_string(), r#"{"a":{"c":3,"d":2},"b":1}"#);
+    }
 }

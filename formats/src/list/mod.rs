@@ -57,7 +57,6 @@ fn indicator(ty: TypeName, observable: Observable, said: Said) -> IntelObject {
     if !labels.is_empty() {
         document["labels"] = labels.clone().into();
     }
-    document.sort_all_objects();
     let doc = document.to_string();
     IntelObject {
         id,

@@ -1,5 +1,5 @@
 //! Names the format of a stream by its beginning.
-use super::{LogFormat, auditd, cef, delimited, evtx, key_value, leef, lines, syslog, text, w3c, windows_xml, zeek};
+use super::{LogFormat, auditd, cef, delimited, key_value, leef, lines, syslog, text, w3c, windows_xml, zeek};
 
 /// How much of a stream is looked at.
 pub const HEAD: usize = 64 << 10;
@@ -12,7 +12,7 @@ pub fn detect(head: &[u8]) -> LogFormat {
 
 fn looks_like(format: LogFormat, head: &[u8]) -> bool {
     match format {
-        LogFormat::Evtx => evtx::looks_like(head),
+        LogFormat::Evtx => head.starts_with(b"ElfFile\0"),
         LogFormat::Json => is_json(head),
         LogFormat::WindowsXml => windows_xml::looks_like(head),
         LogFormat::Zeek => zeek::looks_like(head),

@@ -16,7 +16,6 @@ mod cef;
 pub(crate) mod cutter;
 mod delimited;
 pub mod detect;
-mod evtx;
 pub(crate) mod frame;
 pub mod json;
 mod key_value;
@@ -162,8 +161,7 @@ impl PieceReader {
             LogFormat::WindowsXml => windows_xml::read(piece, windows, fields, limits, out),
             LogFormat::Auditd => auditd::read(piece, fields, limits, out),
             LogFormat::KeyValue => key_value::read(piece, fields, limits, scratch, out),
-            LogFormat::Evtx => evtx::read(piece, windows, fields, limits, out),
-            LogFormat::Text => text::read(piece, fields, limits, out),
+            LogFormat::Evtx | LogFormat::Text => text::read(piece, fields, limits, out),
         }
     }
 }

@@ -107,10 +107,7 @@ fn convert(object: Map<String, Value>, limits: &Limits) -> Result<IntelObject, W
     holds.truncate(limits.extracts_per_object);
 
     let tlp = markings::strictest(object.get("object_marking_refs"));
-    // Not left to the order of the map: a dependency decides whether it keeps the order of the input.
-    let mut doc = Value::Object(object);
-    doc.sort_all_objects();
-    let doc = doc.to_string();
+    let doc = Value::Object(object).to_string();
     let hash = ContentHash::of(doc.as_bytes());
     Ok(IntelObject {
         id,
