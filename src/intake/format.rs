@@ -32,7 +32,6 @@ impl ValueEnum for Format {
             Format::Logs(Some(Log::Cef)),
             Format::Logs(Some(Log::Leef)),
             Format::Logs(Some(Log::WindowsXml)),
-            Format::Logs(Some(Log::Evtx)),
             Format::Logs(Some(Log::Auditd)),
             Format::Logs(Some(Log::KeyValue)),
             Format::Logs(Some(Log::Text)),

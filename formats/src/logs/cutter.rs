@@ -18,6 +18,6 @@ pub(crate) fn cutter(format: LogFormat, limits: &Limits) -> Box<dyn Cut> {
         LogFormat::W3c => Box::new(HeadedCutter::new(w3c::HEADER, limits)),
         LogFormat::Syslog | LogFormat::Cef | LogFormat::Leef => Box::new(MessageCutter::new(limits)),
         LogFormat::WindowsXml => Box::new(EventCutter::new(limits)),
-        LogFormat::Evtx | LogFormat::Auditd | LogFormat::KeyValue | LogFormat::Text => Box::new(LineCutter::new(limits)),
+        LogFormat::Auditd | LogFormat::KeyValue | LogFormat::Text => Box::new(LineCutter::new(limits)),
     }
 }

@@ -12,7 +12,6 @@ pub fn detect(head: &[u8]) -> LogFormat {
 
 fn looks_like(format: LogFormat, head: &[u8]) -> bool {
     match format {
-        LogFormat::Evtx => head.starts_with(b"ElfFile\0"),
         LogFormat::Json => is_json(head),
         LogFormat::WindowsXml => windows_xml::looks_like(head),
         LogFormat::Zeek => zeek::looks_like(head),

@@ -51,8 +51,6 @@ pub enum LogFormat {
     Leef,
     /// Windows events as XML.
     WindowsXml,
-    /// Windows events as their binary files hold them.
-    Evtx,
     /// Linux's audit daemon.
     Auditd,
     /// `key=value` pairs.
@@ -63,8 +61,7 @@ pub enum LogFormat {
 
 impl LogFormat {
     /// All, in the order in which they are tried.
-    pub const ALL: [Self; 12] = [
-        Self::Evtx,
+    pub const ALL: [Self; 11] = [
         Self::Json,
         Self::WindowsXml,
         Self::Zeek,
@@ -89,7 +86,6 @@ impl LogFormat {
             Self::Cef => "cef",
             Self::Leef => "leef",
             Self::WindowsXml => "windows-xml",
-            Self::Evtx => "evtx",
             Self::Auditd => "auditd",
             Self::KeyValue => "key-value",
             Self::Text => "text",
@@ -109,9 +105,9 @@ pub struct Piece<'a> {
     pub format: LogFormat,
     /// Lines that say how to read the records: a header. Empty for most formats.
     pub prelude: &'a [u8],
-    /// The records, UTF-8 but for binary formats.
+    /// The records, UTF-8.
     pub body: &'a [u8],
-    /// The number of the body's first line in its file, from 1; of a binary format that of its first record.
+    /// The number of the body's first line in its file, from 1.
     pub first_line: u64,
 }
 
@@ -161,7 +157,7 @@ impl PieceReader {
             LogFormat::WindowsXml => windows_xml::read(piece, windows, fields, limits, out),
             LogFormat::Auditd => auditd::read(piece, fields, limits, out),
             LogFormat::KeyValue => key_value::read(piece, fields, limits, scratch, out),
-            LogFormat::Evtx | LogFormat::Text => text::read(piece, fields, limits, out),
+            LogFormat::Text => text::read(piece, fields, limits, out),
         }
     }
 }

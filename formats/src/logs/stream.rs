@@ -69,7 +69,7 @@ impl<'r> LogStream<'r> {
     /// Its format, by content; none when it is no log of any.
     pub fn format(&self) -> Option<LogFormat> {
         let format = detect(self.head());
-        (format == LogFormat::Evtx || !is_binary(self.head())).then_some(format)
+        (!is_binary(self.head())).then_some(format)
     }
 
     /// Cuts it.
@@ -85,7 +85,7 @@ impl<'r> LogStream<'r> {
 
 /// The refusal of a stream that is no log.
 pub fn binary() -> Refused {
-    Refused::new("binary-content", "neither text nor a binary format of logs that is read here")
+    Refused::new("binary-content", "no text: formats of logs that are not text are not read (export Windows event files as XML or JSON)")
 }
 
 /// Whether a text holds what texts do not: over one sign in twenty is a control character. A few NULs are what a crash leaves in a log.
@@ -184,7 +184,7 @@ impl Framer<'_> {
 
     fn piece(&mut self, body: std::ops::Range<usize>, used: usize, out: Frames<'_>) -> ControlFlow<()> {
         let text = &self.text[self.at..];
-        let first_line = self.line + self.lines(&text[..body.start]);
+        let first_line = self.line + lines_of(&text[..body.start]);
         let piece = Piece { format: self.format, prelude: self.cutter.prelude(), body: &text[body], first_line };
         let flow = out(Framed::Piece(piece));
         self.forget(used);
@@ -194,21 +194,21 @@ impl Framer<'_> {
     fn refuse(&mut self, used: usize, refused: Refused, out: Frames<'_>) -> ControlFlow<()> {
         let bytes = &self.text[self.at..][..used];
         let blanks = bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        let line = self.line + self.lines(&bytes[..blanks]);
+        let line = self.line + lines_of(&bytes[..blanks]);
         let flow = out(Framed::Refused { line, bytes, refused });
         self.forget(used);
         flow
     }
 
     fn forget(&mut self, used: usize) {
-        self.line += self.lines(&self.text[self.at..][..used]);
+        self.line += lines_of(&self.text[self.at..][..used]);
         self.at += used;
     }
+}
 
-    /// How many lines end in a text; a binary format has none, and numbers its records itself.
-    fn lines(&self, text: &[u8]) -> u64 {
-        if self.format == LogFormat::Evtx { 0 } else { memchr::memchr_iter(b'\n', text).count() as u64 }
-    }
+/// How many lines end in a text.
+fn lines_of(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
 }
 
 #[cfg(test)]

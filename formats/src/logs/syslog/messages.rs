@@ -144,8 +144,9 @@ impl Cut for MessageCutter {
             Begin::Counted { .. } => Step::More,
             Begin::Line => {
                 // A mix of both within one stream is looked for only where a line begins with a digit.
-                let next =
-                    memchr::memchr_iter(b'\n', text).map(|at| at + 1).find(|at| matches!(begin(text[*at..].trim_ascii_start(), true), Begin::Counted { .. }));
+                let next = memchr::memchr_iter(b'\n', text)
+                    .map(|at| at + 1)
+                    .find(|at| matches!(begin(text[*at..].trim_ascii_start(), true), Begin::Counted { .. }));
                 match next {
                     Some(next) => self.lines.cut(&text[..next], target, true),
                     None => self.lines.cut(text, target, end),
