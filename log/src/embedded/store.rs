@@ -107,15 +107,30 @@ fn segment_path(directory: &Path, number: u64) -> PathBuf {
     directory.join(format!("{number:012}.log"))
 }
 
+/// Whether the lock can be had within a moment: a child that was just forked has the descriptor of its parent until it becomes another program, and so
+/// holds the lock after the parent has let go.
+fn locked_soon(lock: &File) -> bool {
+    const TRIES: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(10);
+    (0..TRIES).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        lock.try_lock().is_ok()
+    })
+}
+
 impl Store {
     pub(super) fn open(directory: &Path, options: EmbeddedOptions) -> Result<Self, LogError> {
         let opening = failed("open the embedded log");
         fs::create_dir_all(directory).map_err(&opening)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock")).map_err(&opening)?;
-        lock.try_lock().map_err(|_| LogError::Fatal {
-            what: "open the embedded log",
-            message: format!("{} is in use by another process; stop it, or use another directory", directory.display()),
-        })?;
+        if !locked_soon(&lock) {
+            return Err(LogError::Fatal {
+                what: "open the embedded log",
+                message: format!("{} is in use by another process; stop it, or use another directory", directory.display()),
+            });
+        }
         let mut inner = Inner::default();
         inner.load_all(directory, Access::Write)?;
         if inner.segments.is_empty() {
