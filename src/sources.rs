@@ -21,12 +21,12 @@ const BUNDLED: [(&str, &str); 11] = [
     ("azure-audit.yaml", include_str!("../sources/azure-audit.yaml")),
 ];
 
-/// The sources of files and folders, and the bundled ones after them. One of a bundled one's name takes its place.
+/// The sources of a configuration's own text, those of files and folders, and the bundled ones after them. One of a bundled one's name takes its place.
 ///
 /// # Errors
 /// What is wrong with a file, with its line.
-pub fn load(paths: &[PathBuf]) -> Result<Vec<SourceMapping>> {
-    let mut mappings = Vec::new();
+pub fn load(own: Vec<SourceMapping>, paths: &[PathBuf]) -> Result<Vec<SourceMapping>> {
+    let mut mappings = own;
     for path in files(paths)? {
         mappings.push(read(&path)?);
     }
@@ -84,17 +84,17 @@ mod tests {
             assert!(!mapping.tests.is_empty(), "{name} has no test");
             assert_eq!(mapping.failures().unwrap(), [""; 0], "{name}");
         }
-        assert_eq!(load(&[]).unwrap().len(), BUNDLED.len());
+        assert_eq!(load(Vec::new(), &[]).unwrap().len(), BUNDLED.len());
     }
 
     #[test]
     fn a_source_of_the_user_comes_first_and_its_faults_have_a_line() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("own.yaml"), "name: okta.system\nwhen: [{ eventType: '*' }]\n").unwrap();
-        let mappings = load(&[folder.path().to_owned()]).unwrap();
+        let mappings = load(Vec::new(), &[folder.path().to_owned()]).unwrap();
         assert_eq!((mappings.len(), mappings[0].name.as_str()), (BUNDLED.len(), "okta.system"));
         std::fs::write(folder.path().join("own.yaml"), "name: x\nwhen: [{ a: '*' }]\nfeilds: {}\n").unwrap();
-        let error = load(&[folder.path().to_owned()]).unwrap_err().to_string();
+        let error = load(Vec::new(), &[folder.path().to_owned()]).unwrap_err().to_string();
         assert!(error.contains("own.yaml:3: feilds: unknown key; did you mean `fields`?"), "{error}");
     }
 }

@@ -45,7 +45,7 @@ pub fn analyze(args: &Args, environment: Option<&str>) -> Result<ExitCode> {
             let topology = Config::read(path, environment)?.topology;
             (topology.limits, topology.sources)
         }
-        None => (Limits::default(), sources::load(&[])?),
+        None => (Limits::default(), sources::load(Vec::new(), &[])?),
     };
     let sources = Sources::new(sources)?;
     let failed = || format!("failed to read {}", args.file.display());

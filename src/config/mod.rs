@@ -257,7 +257,7 @@ fn layered(name: &str, text: &str, environment: Option<&str>, variables: impl It
     let (mut config, found) = check::read::<Config>(value, texts);
     faults.extend(found.into_iter().map(|fault| (fault.path, fault.message)));
     if let Some(config) = &mut config {
-        match sources::load(&config.sources) {
+        match sources::load(std::mem::take(&mut config.topology.sources), &config.sources) {
             Ok(mappings) => config.topology.sources = mappings,
             Err(error) => faults.push(("sources".into(), format!("{error:#}"))),
         }
