@@ -1,7 +1,7 @@
 //! What snapshots cost: the same ingest with snapshots at the default interval, and with none.
 //!
 //! ```text
-//! cargo run --release -p sightline-benches --bin snapshots -- --indicators 1000000 --more 500000
+//! cargo run --release -p sightline-benches --bin snapshots -- --indicators 1000000 --more 1200000
 //! ```
 //! Synthetic, as `million`. A cell is filled first, for a snapshot costs by what there is as well as by what comes. Then turns alternate on that cell, each with
 //! a start of its own: so many more indicators, in packages of 10,000, one after the other. A pause is the longest time that no epoch was committed while
@@ -28,7 +28,7 @@ struct Args {
     #[arg(long, default_value_t = 1_000_000)]
     indicators: u64,
     /// How many come in a turn.
-    #[arg(long, default_value_t = 500_000)]
+    #[arg(long, default_value_t = 1_200_000)]
     more: u64,
     /// Turns of each kind.
     #[arg(long, default_value_t = 3)]
@@ -91,6 +91,8 @@ impl Growing {
         drop(writer);
         engine.stop();
         engine.wait().unwrap();
+        let held_one = interval_ms == NEVER || seconds * 1_000.0 > interval_ms as f64;
+        assert!(held_one, "a turn of {seconds:.1} s holds no snapshot, for they are {interval_ms} ms apart: give it --more");
         more as f64 / seconds
     }
 }

@@ -1,6 +1,4 @@
 //! A log to records of `in.logs`: pieces of whole records, and what was refused between them.
-use std::ops::ControlFlow;
-
 use anyhow::Result;
 use bytes::Bytes;
 use sightline_formats::event::fields::Refused;
@@ -29,14 +27,7 @@ impl Intake<'_> {
                 Framed::Piece(piece) => self.piece(origin, &piece, counter.as_mut()),
                 Framed::Refused { line, bytes, refused } => self.refused(origin, Some(line), &refused, bytes),
             };
-            match sent {
-                Ok(()) if self.has_enough() => ControlFlow::Break(()),
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failure = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
+            self.goes_on(sent, &mut failure)
         })?;
         failure.map_or(Ok(()), Err)
     }
@@ -79,7 +70,7 @@ impl Intake<'_> {
         counter.read(piece, &mut |read| {
             events += 1;
             if events == most {
-                // A record lies within its piece, or was written anew from a binary one.
+                // A record lies within its piece.
                 let end = (read.bytes.as_ptr() as usize + read.bytes.len()).checked_sub(start);
                 wanted = end.filter(|end| *end <= wanted).unwrap_or(wanted);
             }

@@ -123,16 +123,22 @@ impl Intake<'_> {
     fn unpacked(&mut self, unpack: impl FnOnce(&Limits, Visit<'_>) -> io::Result<()>) -> Result<()> {
         let limits = self.limits.clone();
         let mut failure = None;
-        unpack(&limits, &mut |unpacked| match self.member(unpacked) {
-            Ok(()) if self.has_enough() => ControlFlow::Break(()),
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
+        unpack(&limits, &mut |unpacked| {
+            let taken = self.member(unpacked);
+            self.goes_on(taken, &mut failure)
         })?;
         self.taken.files += 1;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Whether to go on after a part was taken; a failure is kept for whoever asked for the whole.
+    fn goes_on(&self, taken: Result<()>, failure: &mut Option<Error>) -> ControlFlow<()> {
+        match taken {
+            Ok(()) if !self.has_enough() => return ControlFlow::Continue(()),
+            Ok(()) => {}
+            Err(error) => *failure = Some(error),
+        }
+        ControlFlow::Break(())
     }
 
     /// Whether as many events as are wanted were read.

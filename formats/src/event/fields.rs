@@ -346,7 +346,22 @@ impl Fields {
     }
 }
 
+/// Whether a text stands in JSON as it is. Looks at all of it without a branch, sixteen bytes at a time.
+fn is_plain(text: &str) -> bool {
+    let odd = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let chunks = text.as_bytes().chunks_exact(16);
+    let rest = chunks.remainder().iter().fold(false, |found, byte| found | odd(*byte));
+    !chunks.fold(rest, |found, chunk| found | chunk.iter().fold(false, |found, byte| found | odd(*byte)))
+}
+
 fn write_scalar(scalar: FieldScalar<'_>, out: &mut Vec<u8>) {
+    if let FieldScalar::Text(text) = scalar
+        && is_plain(text)
+    {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        return out.push(b'"');
+    }
     // Scalars always serialise, and a vector takes all; a float that is no number is `null`, as serde_json has it.
     let _written = match scalar {
         FieldScalar::Text(text) => serde_json::to_writer(out, text),

@@ -42,7 +42,9 @@ impl FlatEvent {
         fields.write_json(&mut json);
         // An event is what came in: another mapping makes no other event of it.
         let hash = ContentHash::of(&json);
+        // Before a source gives values a second name, under which they would be found again.
         let mut found = Vec::new();
+        observables::find_in(fields, &mut found);
         let (mut timestamp, mut name) = (None, None);
         if let Some(source) = sources.of(fields) {
             source.map(fields)?;
@@ -52,7 +54,6 @@ impl FlatEvent {
             json.clear();
             fields.write_json(&mut json);
         }
-        observables::find_in(fields, &mut found);
         found.sort_unstable();
         found.dedup();
         Ok(Self {

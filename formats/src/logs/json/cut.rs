@@ -109,9 +109,9 @@ impl JsonCutter {
                 // What came before it first.
                 End::Open | End::Broken(_) if done > 0 => break,
                 End::Broken(_) => {
-                    // The reader says what is wrong with this line; the next one may be whole again.
-                    let line = line_of(text, start);
-                    return Step::Piece { body: start..line, used: line };
+                    // The reader says what is wrong with it; what comes next may be whole again.
+                    let next = self.after_broken(text, start);
+                    return Step::Piece { body: start..next, used: next };
                 }
                 End::Open if end => {
                     let refused = Refused::new("truncated", "the input ends within a value");
@@ -130,6 +130,17 @@ impl JsonCutter {
             }
         }
         if done == 0 { Step::Skip(text.len()) } else { Step::Piece { body: 0..done, used: done } }
+    }
+}
+
+impl JsonCutter {
+    /// Where to go on after a value whose brackets do not match: the next line, or the next member where a list is all on one.
+    fn after_broken(&self, text: &[u8], start: usize) -> usize {
+        let line = line_of(text, start);
+        match memchr::memmem::find(&text[start + 1..line], b"},{") {
+            Some(member) if self.within != Within::Nothing => start + 1 + member + 2,
+            _ => line,
+        }
     }
 }
 

@@ -45,8 +45,10 @@ impl JsonReader {
     ) -> Result<(), Refused> {
         self.input.clear();
         self.input.extend_from_slice(document);
+        // What the parser may read beyond the end; without it, it would copy the document once more.
+        self.input.resize(document.len() + simd_json::INPUT_PADDING, 0);
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
-        let parsed = simd_json::fill_tape(&mut self.input, &mut self.buffers, &mut tape);
+        let parsed = simd_json::fill_tape_padded(&mut self.input, document.len(), &mut self.buffers, &mut tape);
         let read = match parsed {
             Err(error) => Err(refusal(document, &error, self.depth)),
             Ok(()) => {

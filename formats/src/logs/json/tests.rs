@@ -104,6 +104,17 @@ fn a_line_whose_brackets_stay_open_costs_only_itself() {
 }
 
 #[test]
+fn a_broken_member_of_a_list_on_one_line_costs_only_itself() {
+    for broken in [r#"{"a":1 {"b":2}}"#, r#"{"a" {"b":2}}"#, r#"{"a":"b"{}}"#] {
+        for (open, close) in [("[", "]"), ("{\"Records\":[", "]}")] {
+            let text = format!("{open}{{\"x\":1}},{broken},{{\"y\":1}},{{\"z\":1}}{close}");
+            let seen = cut_and_read(text.as_bytes(), 1 << 20, 1 << 20, &Limits::default());
+            assert_eq!(seen, [r#"{"x":1}"#, "invalid-json", r#"{"y":1}"#, r#"{"z":1}"#], "{text}");
+        }
+    }
+}
+
+#[test]
 fn what_only_wraps_a_list_is_no_event() {
     for text in [
         r#"{"Records":[{"a":1},{"a":2}]}"#,
