@@ -32,7 +32,7 @@ pub enum LogError {
         bytes: usize,
     },
     /// May pass: a broker away, a time-out. Try again with back-off.
-    #[error("failed to {what}: {message}; will try again")]
+    #[error("failed to {what}: {message}; it may pass: try again, and see that the log is up and can be reached")]
     Retriable {
         /// The operation, to follow "failed to".
         what: &'static str,

@@ -1,6 +1,7 @@
 //! What librdkafka calls back.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -21,6 +22,17 @@ fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
+/// Logs an error of a whole client, the same one at most once in ten seconds: librdkafka repeats it twenty times a second while the brokers are away.
+fn complain(error: &KafkaError, reason: &str) {
+    const QUIET: Duration = Duration::from_secs(10);
+    static LAST: Mutex<Option<(KafkaError, Instant)>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.as_ref().is_none_or(|(known, at)| known != error || at.elapsed() >= QUIET) {
+        *last = Some((error.clone(), Instant::now()));
+        tracing::warn!(%error, reason, "Kafka");
+    }
+}
+
 /// Sends librdkafka's messages to this program's log. An error is a warning at most: what fails is reported where it was asked for.
 pub(super) struct Quiet;
 
@@ -29,7 +41,7 @@ impl ClientContext for Quiet {
         log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka");
+        complain(&error, reason);
     }
 }
 impl ConsumerContext for Quiet {}
@@ -62,7 +74,7 @@ impl ClientContext for Deliveries {
         log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka");
+        complain(&error, reason);
     }
 }
 
