@@ -166,6 +166,48 @@ async fn a_rebuild_that_was_cut_off_anywhere_is_done_right_the_next_time() {
     stop(connectors).await;
 }
 
+/// As when a rebuild is killed with its swap on the way.
+#[tokio::test]
+async fn a_swap_that_comes_while_the_next_rebuild_begins_takes_no_index_away() {
+    let Some(store) = stores::elasticsearch("a_swap_that_comes_late").await else { return };
+    let (source, config) = (Source::new(), quick(&store));
+    let connectors = source.start(vec![config.clone()]);
+    source.write(&entities(200), 1, true);
+    source.write(&[entity(INDICATOR, "before 0")], 1, true);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let types = [RecordType::Entity];
+    let searching = Searching::start(&store);
+    let mut swapped = 0;
+    for round in 0..4 {
+        let (mut killed, mut next) = (build(&config).unwrap(), build(&config).unwrap());
+        let old = killed.rebuild().unwrap();
+        old.begin(&types).await.unwrap();
+        old.hold().await.unwrap();
+        old.fill(&batch(entities(200), 1, 1)).await.unwrap();
+        old.fill(&batch(vec![entity(INDICATOR, &format!("before {round}"))], round + 1, 1)).await.unwrap();
+        let later = async {
+            tokio::time::sleep(Duration::from_millis(round * 60)).await;
+            next.rebuild().unwrap().begin(&types).await
+        };
+        let (swap, begun) = tokio::join!(old.swap(false), later);
+        begun.unwrap();
+        swapped += u32::from(swap.is_ok());
+        if let Err(error) = swap {
+            assert!(error.to_string().contains("another rebuild"), "{error}");
+            old.release().await.unwrap();
+        }
+        source.write(&[entity(INDICATOR, &format!("before {}", round + 1))], round + 2, true);
+        rebuild(&source, &config, false).await.unwrap();
+        connectors.caught_up(PATIENCE).await.unwrap();
+        assert_eq!(indices(&store).await.len(), 1, "round {round}");
+    }
+    println!("{swapped} of 4 swaps came first");
+    assert!(searching.end() > 5);
+    let report = source.verify(&config).await;
+    assert!(report.is_equal(), "{report:?}");
+    stop(connectors).await;
+}
+
 #[tokio::test]
 async fn an_old_index_stays_while_somebody_reads_it() {
     let Some(store) = stores::elasticsearch("an_old_index_stays").await else { return };

@@ -9,7 +9,9 @@
 //!  swapped     …-2                                 …-1                 one request
 //!  finished    …-2                                                     …-1 is dropped when nobody searches it any more
 //! ```
-//! So whoever begins finds what was left under the second and third alias, drops it, and lifts the block.
+//! So whoever begins finds what was left under the second and third alias, drops it, and lifts the block. A swap that somebody has sent who
+//! was then killed may still be on its way: the cluster takes changes of aliases one after the other, so whoever begins first moves the
+//! second alias to the third. The other's swap, which asks for the second, was before it or is refused.
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -54,6 +56,7 @@ impl Rebuild for ElasticsearchSink {
         let mut places = Vec::new();
         for ty in types {
             let alias = self.config.alias(*ty);
+            fence(&client, &alias).await?;
             let live = match &leads_to(&client, &alias).await?[..] {
                 [live] => live.clone(),
                 others => {
@@ -88,7 +91,10 @@ impl Rebuild for ElasticsearchSink {
     async fn release(&mut self) -> Result<(), SinkError> {
         let client = self.client()?;
         for place in &self.places {
-            unblock(&client, &place.live).await?;
+            // Another rebuild has begun since: the block is its own.
+            if leads_to(&client, &next_of(&place.alias)).await? == [place.next.as_str()] {
+                unblock(&client, &place.live).await?;
+            }
         }
         Ok(())
     }
@@ -113,7 +119,13 @@ impl Rebuild for ElasticsearchSink {
                 actions.push(json!({ "add": { "index": live, "alias": old_of(alias) } }));
             }
         }
-        done(&client, Method::Post, "/_aliases", Some(json!({ "actions": actions }))).await
+        match client.send(WHAT, Method::Post, "/_aliases", Some(Bytes::from(json!({ "actions": actions }).to_string()))).await? {
+            Ok(_) => Ok(()),
+            Err(Refusal { status: 404, .. }) => {
+                Err(SinkError::fatal(WHAT, "another rebuild of these indices has begun since; this one ends"))
+            }
+            Err(refusal) => Err(refusal.fatal(WHAT)),
+        }
     }
 
     async fn finish(&mut self, patience: Duration) -> Result<Vec<String>, SinkError> {
@@ -147,13 +159,39 @@ async fn leads_to(client: &Client, alias: &str) -> Result<Vec<String>, SinkError
     Ok(found.map(|found| found.into_iter().map(|(index, _)| index).collect()).unwrap_or_default())
 }
 
-/// Removes what an unfinished rebuild has left.
-async fn clear(client: &Client, alias: &str, live: &str) -> Result<(), SinkError> {
-    let filling = leads_to(client, &next_of(alias)).await?;
-    if !filling.is_empty() {
-        unblock(client, live).await?;
+/// Takes what an unfinished rebuild fills out of its hands: no swap that it sent takes effect any more, or it has.
+async fn fence(client: &Client, alias: &str) -> Result<(), SinkError> {
+    let (next, old) = (next_of(alias), old_of(alias));
+    loop {
+        let filling = leads_to(client, &next).await?;
+        if filling.is_empty() {
+            return Ok(());
+        }
+        let actions: Vec<Value> = filling
+            .iter()
+            .flat_map(|index| {
+                let out = json!({ "remove": { "index": index, "alias": next, "must_exist": true } });
+                [out, json!({ "add": { "index": index, "alias": old } })]
+            })
+            .collect();
+        let body = Bytes::from(json!({ "actions": actions }).to_string());
+        match client.send(WHAT, Method::Post, "/_aliases", Some(body)).await? {
+            // It has changed meanwhile: a swap came first, or somebody else cleared it.
+            Ok(_) | Err(Refusal { status: 404, .. }) => {}
+            Err(refusal) => return Err(refusal.fatal(WHAT)),
+        }
     }
-    for index in filling.into_iter().chain(leads_to(client, &old_of(alias)).await?) {
+}
+
+/// Removes what an unfinished rebuild has left; it was fenced.
+async fn clear(client: &Client, alias: &str, live: &str) -> Result<(), SinkError> {
+    let left = leads_to(client, &old_of(alias)).await?;
+    if !left.is_empty() {
+        unblock(client, live).await?;
+        // One of them may have been the live one until now.
+        tokio::time::sleep(GRACE).await;
+    }
+    for index in left {
         drop_index(client, &index).await?;
     }
     Ok(())
