@@ -1,16 +1,19 @@
-//! Who holds an observable, in 24 bytes where there is one holder without times: nearly always.
+//! Who holds an observable, in 32 bytes where there is one holder: nearly always.
 use serde::{Deserialize, Serialize};
-use sightline_schemas::{Micros, Role, StixId};
+use sightline_schemas::{Micros, Role, StixId, TypeName};
+use uuid::Uuid;
 
-/// Who holds it, how, and when it was seen. The tenant is the observable's.
+use crate::state::instant::{MaybeSpan, ShortSpan};
+
+/// Who holds it, how, and when it was seen, as far as the holder says. The tenant is the observable's.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Holder {
     /// Who.
     pub entity: StixId,
     /// How.
     pub role: Role,
-    /// The times that the holder names. Few do.
-    pub seen: Option<Box<(Micros, Micros)>>,
+    /// The times that the holder names.
+    pub seen: MaybeSpan,
 }
 
 /// The holders of an observable, sorted.
@@ -21,11 +24,30 @@ pub struct Holders(Packed);
 /// The compiler tells the two apart by a role that is none.
 #[derive(Clone, PartialEq, Debug)]
 enum Packed {
-    /// One, without times.
-    One(StixId, Role),
-    /// Any other number, or with times.
+    One(One),
+    /// Any other number, or with times that are not of whole milliseconds.
     #[expect(clippy::box_collection, reason = "a vector is three words, of which two would be in every row")]
     Any(Box<Vec<Holder>>),
+}
+
+/// One holder; its identifier in bytes, for the gaps between its words are all that is left for the times.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct One {
+    uuid: [u8; 16],
+    ty: TypeName,
+    role: Role,
+    seen: ShortSpan,
+}
+
+impl One {
+    fn of(holder: &Holder) -> Option<Self> {
+        let seen = ShortSpan::new(holder.seen)?;
+        Some(Self { uuid: holder.entity.uuid().into_bytes(), ty: holder.entity.ty(), role: holder.role, seen })
+    }
+
+    fn holder(self) -> Holder {
+        Holder { entity: StixId::new(self.ty, Uuid::from_bytes(self.uuid)), role: self.role, seen: self.seen.get() }
+    }
 }
 
 impl Default for Holders {
@@ -38,16 +60,17 @@ impl Holders {
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (StixId, Role, Option<(Micros, Micros)>)> + Clone {
         let (one, any) = match &self.0 {
-            Packed::One(entity, role) => (Some((*entity, *role, None)), [].as_slice()),
+            Packed::One(one) => (Some(one.holder()), [].as_slice()),
             Packed::Any(holders) => (None, holders.as_slice()),
         };
-        one.into_iter().chain(any.iter().map(|holder| (holder.entity, holder.role, holder.seen.as_deref().copied())))
+        let plain = |holder: &Holder| (holder.entity, holder.role, holder.seen.get());
+        one.as_ref().map(plain).into_iter().chain(any.iter().map(plain))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Packed::One(..) => 1,
+            Packed::One(_) => 1,
             Packed::Any(holders) => holders.len(),
         }
     }
@@ -78,31 +101,23 @@ impl Holders {
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Vec<Holder>)) {
-        if let Packed::One(entity, role) = self.0 {
-            self.0 = Packed::Any(Box::new(vec![Holder { entity, role, seen: None }]));
-        }
-        if let Packed::Any(holders) = &mut self.0 {
-            change(holders);
-            if let [Holder { entity, role, seen: None }] = holders[..] {
-                self.0 = Packed::One(entity, role);
-            }
-        }
+        let mut holders = Vec::from(std::mem::take(self));
+        change(&mut holders);
+        *self = holders.into();
     }
 }
 
 impl From<Vec<Holder>> for Holders {
     fn from(holders: Vec<Holder>) -> Self {
-        match holders[..] {
-            [Holder { entity, role, seen: None }] => Self(Packed::One(entity, role)),
-            _ => Self(Packed::Any(Box::new(holders))),
-        }
+        let one = if let [holder] = &holders[..] { One::of(holder) } else { None };
+        Self(one.map_or_else(|| Packed::Any(Box::new(holders)), Packed::One))
     }
 }
 
 impl From<Holders> for Vec<Holder> {
     fn from(holders: Holders) -> Self {
         match holders.0 {
-            Packed::One(entity, role) => vec![Holder { entity, role, seen: None }],
+            Packed::One(one) => vec![one.holder()],
             Packed::Any(holders) => *holders,
         }
     }
@@ -120,11 +135,13 @@ mod tests {
 
     fn holder(number: u8) -> Holder {
         let ty = TypeName::new("indicator").unwrap();
-        let times = [None, None, Some((Micros(1), Micros(2))), Some((Micros(0), Micros(7)))][usize::from(number % 4)];
+        // One without times, one of milliseconds, one of microseconds, one as far back as a time goes.
+        let times = [None, Some((Micros(-5_000), Micros(7_000))), Some((Micros(0), Micros(7))), Some((Micros(i64::MIN + 1), Micros(0)))];
+        let times = times[usize::from(number % 4)];
         Holder {
             entity: StixId::new(ty, uuid::Uuid::from_u128(u128::from(number / 8))),
             role: if number % 8 < 4 { Role::Pattern } else { Role::Observed },
-            seen: times.map(Box::new),
+            seen: times.into(),
         }
     }
 
@@ -140,7 +157,7 @@ mod tests {
                     holders.remove(&holder(number));
                     model.remove(&holder(number));
                 }
-                let plain: Vec<_> = model.iter().map(|held| (held.entity, held.role, held.seen.as_deref().copied())).collect();
+                let plain: Vec<_> = model.iter().map(|held| (held.entity, held.role, held.seen.get())).collect();
                 prop_assert_eq!(holders.iter().collect::<Vec<_>>(), plain);
                 prop_assert_eq!((holders.len(), holders.is_empty()), (model.len(), model.is_empty()));
                 let bytes = postcard::to_stdvec(&holders).unwrap();
@@ -151,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn holders_are_24_bytes() {
-        assert_eq!(size_of::<Holders>(), 24);
-        assert_eq!(size_of::<Option<Holders>>(), 24);
+    fn holders_are_32_bytes() {
+        assert_eq!(size_of::<Holders>(), 32);
+        assert_eq!(size_of::<Option<Holders>>(), 32);
     }
 }

@@ -155,7 +155,7 @@ fn apply(key: ObservableKey, changes: &[LinkChange], tables: &mut Tables) -> Opt
     let entry = tables.index.get_mut(&key)?;
     entry.origin = news.map_or(entry.origin, PackedRef::from);
     for LinkChange { diff, link, .. } in changes {
-        let holder = Holder { entity: link.entity.id, role: link.role, seen: link.seen.map(Box::new) };
+        let holder = Holder { entity: link.entity.id, role: link.role, seen: link.seen.into() };
         if *diff > 0 { entry.holders.insert(holder) } else { entry.holders.remove(&holder) }
     }
     let origin = entry.origin.into();

@@ -15,6 +15,10 @@ use crate::output::Emitter;
 use crate::settings::TopologySettings;
 use crate::worker::{self, Feed};
 
+/// How many updates of an arrangement a worker merges each time that it has nothing else to do. Without it a merge that was begun waits for more input
+/// to be paid for, and the arrangement is in memory twice until then.
+const IDLE_EFFORT: isize = 100_000;
+
 /// What moves into a worker's thread; the graph's shared cells are made there.
 pub(super) struct PartsToMove {
     pub(super) worker: usize,
@@ -45,7 +49,9 @@ pub(super) fn start_workers(
         .name("workers".into())
         .spawn(move || {
             let (builders, network) = worker::builders(place, connections)?;
-            let guards = timely::execute::execute_from(builders, network, timely::WorkerConfig::default(), move |timely_worker| {
+            let mut config = timely::WorkerConfig::default();
+            differential_dataflow::configure(&mut config, &differential_dataflow::Config::default().idle_merge_effort(Some(IDLE_EFFORT)));
+            let guards = timely::execute::execute_from(builders, network, config, move |timely_worker| {
                 let slot = slots.get(timely_worker.index() - place.own().start);
                 let Some((parts, feed)) = slot.and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take()) else { return };
                 let PartsToMove { worker, tables, documents, lanes } = parts;
