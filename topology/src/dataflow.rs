@@ -17,7 +17,7 @@ use crate::events::enrich::{EnrichMessage, enrich};
 use crate::events::parse::{EventParsing, ParsedEvent, events};
 use crate::intel::changes::part_changes;
 use crate::intel::entities::{Entities, entities};
-use crate::intel::index::{IndexLink, IndexMessage, IndexOut, LinkChange, index};
+use crate::intel::index::{IndexLink, IndexMessage, IndexOut, IndexSettings, LinkChange, index};
 use crate::intel::observed::{link_message, observed_links, observed_rows};
 use crate::intel::packages::{PackageMessage, PackageOut, Packages, packages};
 use crate::intel::relations::{WaitingMessage, join_ends, relation_rows, report_unresolved};
@@ -141,6 +141,7 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
     );
 
     // Events ⋈ indicators, by way of the index.
+    let look_back = settings.events.look_back.clone();
     let parsing =
         EventParsing { limits: settings.limits, settings: settings.events, sources, emitter: emitter.clone(), worker: worker as u32 };
     let (open_events, other) = events(logs, parsing).ok_err(|parsed| match parsed {
@@ -149,14 +150,14 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
     });
     let other: Flow<'_, ParsedEvent> = other;
     let (probes, event_rejects) = other.ok_err(|parsed| match parsed {
-        ParsedEvent::Probe(observable, event) => Ok(IndexMessage::Probe(observable, event)),
+        ParsedEvent::Probe(probe) => Ok(IndexMessage::Probe(probe)),
         ParsedEvent::Row(row) => Err(row),
         ParsedEvent::Event(_) => unreachable!("events were parted off above"),
     });
     let (hits, observable_rows) = index(
         changes.index.concat(observed_index).concat(probes).concat(ticks.clone().map(|(worker, tick)| IndexMessage::Tick(worker, tick))),
         resume,
-        settings.intel.max_holders,
+        IndexSettings { max_holders: settings.intel.max_holders, look_back },
         emitter.clone(),
         tables,
     )

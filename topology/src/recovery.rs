@@ -357,6 +357,7 @@ fn load(tables: &mut Tables, meta: &SegmentMeta, segment: &Segment) -> Result<()
         TableId::Parts => tables.parts.load(meta, segment),
         TableId::Waiting => tables.waiting.load(meta, segment),
         TableId::Index => tables.index.load(meta, segment),
+        TableId::Touches => tables.touches.load(meta, segment),
     }
 }
 

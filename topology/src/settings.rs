@@ -60,11 +60,31 @@ pub struct EventSettings {
     pub require_time: bool,
     /// An event whose time is more than this after its arrival is refused, in milliseconds.
     pub most_future_ms: i64,
+    /// What is remembered of past events, for indicators that come later.
+    pub look_back: LookBackSettings,
 }
 
 impl Default for EventSettings {
     fn default() -> Self {
-        Self { require_time: false, most_future_ms: 86_400_000 }
+        Self { require_time: false, most_future_ms: 86_400_000, look_back: LookBackSettings::default() }
+    }
+}
+
+/// What is remembered of past events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LookBackSettings {
+    /// For how long at least, in milliseconds of journalled time since an event came. A sighting that is older stays as it is.
+    pub keep_ms: i64,
+    /// How many events of an observable that no indicator names; the newest stay. Of one that is named, all.
+    pub events: usize,
+    /// About how many observables in all workers; those that no indicator names and no event touched for longest go first. One takes 72 bytes.
+    pub observables: usize,
+}
+
+impl Default for LookBackSettings {
+    fn default() -> Self {
+        Self { keep_ms: 30 * 86_400_000, events: 100, observables: 20_000_000 }
     }
 }
 

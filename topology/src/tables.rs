@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sightline_schemas::{EntityKey, Micros, ObservableKey};
 
 use crate::epoch::Epoch;
+use crate::events::touches::Touches;
 use crate::intel::head::Head;
 use crate::intel::index::Entry;
 use crate::intel::packages::{PackageKey, Parts};
@@ -29,11 +30,13 @@ pub enum TableId {
     Waiting = 5,
     /// Observables and their holders.
     Index = 6,
+    /// Observables and the events that touched them.
+    Touches = 7,
 }
 
 impl TableId {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Heads, Self::Feeds, Self::Packages, Self::Parts, Self::Waiting, Self::Index];
+    pub const ALL: [Self; 7] = [Self::Heads, Self::Feeds, Self::Packages, Self::Parts, Self::Waiting, Self::Index, Self::Touches];
 }
 
 /// What is known of a feed.
@@ -57,6 +60,8 @@ pub struct Tables {
     pub waiting: KeyedTable<EntityKey, Waiting>,
     /// Observables and their holders.
     pub index: KeyedTable<ObservableKey, Entry>,
+    /// Observables and the events that touched them.
+    pub touches: KeyedTable<ObservableKey, Touches>,
     /// Feeds. Every worker hears every declaration, so every worker has them all; worker 0 writes them.
     pub feeds: BTreeMap<FeedKey, Feed>,
     /// The journalled clock of the last epoch that the entities completed.
@@ -76,6 +81,7 @@ impl Tables {
             parts: KeyedTable::default(),
             waiting: KeyedTable::default(),
             index: KeyedTable::default(),
+            touches: KeyedTable::default(),
             feeds: BTreeMap::new(),
             wall,
             worker,
@@ -97,6 +103,7 @@ impl Tables {
             TableId::Parts => self.snapshots.write(epoch, id, &mut self.parts),
             TableId::Waiting => self.snapshots.write(epoch, id, &mut self.waiting),
             TableId::Index => self.snapshots.write(epoch, id, &mut self.index),
+            TableId::Touches => self.snapshots.write(epoch, id, &mut self.touches),
             TableId::Feeds => self.snapshots.write_shared(epoch, id, &self.feeds, self.worker == 0),
         }
     }

@@ -1,9 +1,9 @@
-//! Events meet their hits again, at the worker that held them, and leave with their sightings.
+//! Events meet their hits again, at the worker that held them, and leave.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sightline_schemas::avro::OutputRecord;
-use sightline_schemas::record::{EventMatch, SightingRecord};
+use sightline_schemas::record::EventMatch;
 
 use super::parse::OpenEvent;
 use super::{EventRef, Hit};
@@ -29,7 +29,7 @@ impl EnrichMessage {
     }
 }
 
-/// Writes events with their matches, and one sighting a match.
+/// Writes events with what matched them when they came. What matches them later, or no more, the sightings tell.
 pub fn enrich<'scope>(messages: Flow<'scope, EnrichMessage>, resume: Epoch, emitter: Emitter) -> Flow<'scope, Emission> {
     messages.by_epoch(
         "Enrich",
@@ -46,7 +46,7 @@ pub fn enrich<'scope>(messages: Flow<'scope, EnrichMessage>, resume: Epoch, emit
                 }
             }
             for event in events {
-                let OpenEvent { event, tenant: _, mut record } = *event;
+                let OpenEvent { event, mut record } = *event;
                 let mut matches: Vec<_> = hits
                     .remove(&event)
                     .unwrap_or_default()
@@ -54,18 +54,6 @@ pub fn enrich<'scope>(messages: Flow<'scope, EnrichMessage>, resume: Epoch, emit
                     .map(|hit| EventMatch { entity_id: hit.entity.id.to_string(), observable_id: hit.observable.id(), role: hit.role })
                     .collect();
                 matches.sort();
-                for found in &matches {
-                    let sighting = SightingRecord {
-                        tenant: record.tenant.clone(),
-                        id: SightingRecord::id_of(&record.tenant, &found.entity_id, &found.observable_id, &record.id),
-                        entity_id: found.entity_id.clone(),
-                        observable_id: found.observable_id.clone(),
-                        event_id: record.id.clone(),
-                        seen: record.timestamp,
-                        retracted: false,
-                    };
-                    out.push(emitter.upsert(&OutputRecord::Sighting(sighting), event.at));
-                }
                 record.matches = matches;
                 out.push(emitter.upsert(&OutputRecord::Event(record), event.at));
             }

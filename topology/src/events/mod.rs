@@ -1,11 +1,12 @@
 //! The event lane: logs → events → probes → hits → events with their matches, and sightings.
 //!
-//! Events stay at the worker that read them; only 40-byte probes and hits travel.
+//! Events stay at the worker that read them; only probes and hits travel, 80 bytes each.
 pub mod enrich;
 pub mod parse;
+pub mod touches;
 
 use serde::{Deserialize, Serialize};
-use sightline_schemas::{EntityKey, ObservableKey, Role};
+use sightline_schemas::{ContentHash, EntityKey, Micros, ObservableKey, Role};
 
 use crate::source::SourceRef;
 
@@ -18,6 +19,19 @@ pub struct EventRef {
     pub index: u32,
     /// The worker that holds it.
     pub worker: u32,
+}
+
+/// An event touched an observable: who names it?
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Probe {
+    /// What it touched.
+    pub observable: ObservableKey,
+    /// The event.
+    pub event: EventRef,
+    /// The event's identifier.
+    pub id: ContentHash,
+    /// The event's own time.
+    pub seen: Micros,
 }
 
 /// An indicator names what an event touched.

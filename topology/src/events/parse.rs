@@ -14,7 +14,7 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
-use super::EventRef;
+use super::{EventRef, Probe};
 use crate::by_epoch::Flow;
 use crate::guard::{guarded, unguarded};
 use crate::output::{Emission, Emitter, Rejection};
@@ -27,7 +27,7 @@ pub enum ParsedEvent {
     /// An event, to be completed with its matches.
     Event(Box<OpenEvent>),
     /// Who names this observable?
-    Probe(ObservableKey, EventRef),
+    Probe(Probe),
     /// A dead letter.
     Row(Box<Emission>),
 }
@@ -37,8 +37,6 @@ pub enum ParsedEvent {
 pub struct OpenEvent {
     /// Which.
     pub event: EventRef,
-    /// Whose.
-    pub tenant: TenantId,
     /// The row without matches.
     pub record: EventRecord,
 }
@@ -118,13 +116,11 @@ impl Parser {
                         let at = EventRef { at: raw.at, index, worker: parsing.worker };
                         index += 1;
                         let probes: BTreeSet<ObservableKey> = event.observables.iter().map(|found| found.observable.key(tenant)).collect();
-                        out(ParsedEvent::Event(Box::new(OpenEvent {
-                            event: at,
-                            tenant,
-                            record: record(event, tenant, source, raw.received),
-                        })));
+                        let (id, record) = record(event, tenant, source, raw.received);
+                        let seen = record.timestamp;
+                        out(ParsedEvent::Event(Box::new(OpenEvent { event: at, record })));
                         for observable in probes {
-                            out(ParsedEvent::Probe(observable, at));
+                            out(ParsedEvent::Probe(Probe { observable, event: at, id, seen }));
                         }
                     }
                 });
@@ -167,8 +163,9 @@ fn cut(bytes: &[u8], limits: &Limits) -> Bytes {
     Bytes::copy_from_slice(&bytes[..bytes.len().min(limits.dead_letter_bytes)])
 }
 
-fn record(event: FlatEvent, tenant: TenantId, source: &str, received: Micros) -> EventRecord {
+fn record(event: FlatEvent, tenant: TenantId, source: &str, received: Micros) -> (ContentHash, EventRecord) {
     let content = event.hash.to_string();
+    let id = ContentHash::of_parts([tenant.as_str().as_bytes(), source.as_bytes(), content.as_bytes()]);
     let mut observables: Vec<_> = event
         .observables
         .into_iter()
@@ -181,13 +178,14 @@ fn record(event: FlatEvent, tenant: TenantId, source: &str, received: Micros) ->
         .collect();
     observables.sort();
     observables.dedup();
-    EventRecord {
+    let record = EventRecord {
         tenant: tenant.to_string(),
-        id: ContentHash::of_parts([tenant.as_str().as_bytes(), source.as_bytes(), content.as_bytes()]).to_string(),
+        id: id.to_string(),
         source: source.to_owned(),
         timestamp: event.timestamp.unwrap_or(received),
         fields: event.fields,
         observables,
         matches: Vec::new(),
-    }
+    };
+    (id, record)
 }

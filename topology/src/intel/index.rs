@@ -1,22 +1,27 @@
-//! The index: every observable in force, and who holds it.
+//! The index: every observable in force, who holds it, and which events touched it.
 //!
 //! Links are differential updates; this table is their arrangement by observable, kept by hand because it is a third of the size of a
 //! generic one (a holder is stored once, without time and difference, and the value not at all) and answers a probe with one look-up. It acts on
 //! whole epochs in order, so a probe of epoch *e* sees exactly the links up to and including *e*.
+//!
+//! Sightings are the join of the two tables, by observable: at the end of each epoch, one for each indicator in force and each event that is
+//! remembered. So it is the same whether the event came first or the indicator, and a link that goes takes its sightings back.
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use sightline_schemas::avro::{OutputRecord, RecordType};
-use sightline_schemas::record::{Holder as ListedHolder, ObservableRecord};
-use sightline_schemas::{EntityKey, Micros, ObservableKey, Role};
+use sightline_schemas::record::{Holder as ListedHolder, ObservableRecord, SightingRecord};
+use sightline_schemas::{EntityKey, Micros, ObservableKey, Role, StixId};
 
 use super::Tick;
 use super::holders::{Holder, Holders};
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
-use crate::events::{EventRef, Hit};
+use crate::events::touches::{Touch, forget};
+use crate::events::{Hit, Probe};
 use crate::output::{Emission, Emitter};
+use crate::settings::LookBackSettings;
 use crate::source::{PackedRef, SourceRef};
 use crate::tables::{TableId, Tables};
 
@@ -52,7 +57,7 @@ pub enum IndexMessage {
     /// A link comes or goes.
     Link(LinkChange),
     /// An event touched this; who names it?
-    Probe(ObservableKey, EventRef),
+    Probe(Probe),
     /// The clock, to every worker.
     Tick(u64, Tick),
 }
@@ -60,7 +65,7 @@ pub enum IndexMessage {
 impl IndexMessage {
     fn route(&self) -> u64 {
         match self {
-            Self::Link(LinkChange { link: IndexLink { observable, .. }, .. }) | Self::Probe(observable, _) => {
+            Self::Link(LinkChange { link: IndexLink { observable, .. }, .. }) | Self::Probe(Probe { observable, .. }) => {
                 u64::from(crate::state::table::vnode_of(observable.route()))
             }
             Self::Tick(worker, _) => *worker,
@@ -71,7 +76,7 @@ impl IndexMessage {
 /// What leaves the index.
 #[derive(Clone, Debug)]
 pub enum IndexOut {
-    /// A row of an observable.
+    /// A row of an observable, or of a sighting.
     Row(Box<Emission>),
     /// An indicator names what an event touched.
     Hit(Hit),
@@ -86,11 +91,19 @@ pub struct Entry {
     pub holders: Holders,
 }
 
+/// What the operator is told.
+pub struct IndexSettings {
+    /// How many holders a row names.
+    pub max_holders: usize,
+    /// What is remembered of events.
+    pub look_back: LookBackSettings,
+}
+
 /// Builds the operator.
 pub fn index<'scope>(
     messages: Flow<'scope, IndexMessage>,
     resume: Epoch,
-    max_holders: usize,
+    settings: IndexSettings,
     emitter: Emitter,
     tables: Rc<RefCell<Tables>>,
 ) -> Flow<'scope, IndexOut> {
@@ -107,41 +120,97 @@ pub fn index<'scope>(
             let tables = &mut *tables.borrow_mut();
             let mut links = Vec::new();
             let mut probes = Vec::new();
-            let mut snapshot = false;
+            let mut tick = None;
             for message in messages {
                 match message {
                     IndexMessage::Link(change) => links.push(change),
-                    IndexMessage::Probe(observable, event) => probes.push((observable, event)),
-                    IndexMessage::Tick(_, tick) => snapshot = tick.snapshot,
+                    IndexMessage::Probe(probe) => probes.push(probe),
+                    IndexMessage::Tick(_, now) => tick = Some(now),
                 }
             }
+            let Some(tick) = tick else { return };
             // Withdrawals first: a change of times takes a link back and gives it again.
             links.sort_unstable_by(|a, b| (a.link.observable, a).cmp(&(b.link.observable, b)));
             for changes in links.chunk_by(|a, b| a.link.observable == b.link.observable) {
                 let LinkChange { link: IndexLink { observable: key, .. }, value, .. } = &changes[0];
-                let before = tables.index.get(key).map(|entry| record(*key, value, entry, max_holders));
+                let before = tables.index.get(key).map(|entry| record(*key, value, entry, settings.max_holders));
+                // Only what events touched has a past.
+                let named_before = tables.touches.contains(key).then(|| named_by(tables, key));
                 let Some(origin) = apply(*key, changes, tables) else { continue };
-                let now = tables.index.get(key).map(|entry| record(*key, value, entry, max_holders));
+                let now = tables.index.get(key).map(|entry| record(*key, value, entry, settings.max_holders));
                 let emission = match now {
                     // Another holder's times, or one beyond the listed ones, may leave the row as it was.
-                    now if before == now => continue,
-                    Some(now) => emitter.upsert(&OutputRecord::Observable(now), origin),
-                    None => emitter.tombstone(RecordType::Observable, key.tenant, &key.id(), origin),
+                    now if before == now => None,
+                    Some(now) => Some(emitter.upsert(&OutputRecord::Observable(now), origin)),
+                    None => Some(emitter.tombstone(RecordType::Observable, key.tenant, &key.id(), origin)),
                 };
-                out.push(IndexOut::Row(Box::new(emission)));
-            }
-            for (observable, event) in probes {
-                let Some(entry) = tables.index.get(&observable) else { continue };
-                // Only an equality that suffices is a match; compound patterns need more than one look-up.
-                for (id, role, _) in entry.holders.iter().filter(|(_, role, _)| *role == Role::Pattern) {
-                    out.push(IndexOut::Hit(Hit { event, entity: EntityKey { id, tenant: observable.tenant }, observable, role }));
+                out.extend(emission.map(|emission| IndexOut::Row(Box::new(emission))));
+                if let Some(named_before) = named_before {
+                    look_back(*key, &named_before, origin, tables, &emitter, out);
                 }
             }
-            if snapshot {
+            probes.sort_unstable();
+            for probes in probes.chunk_by(|a, b| a.observable == b.observable) {
+                touch(probes, tick.wall, &settings.look_back, tables, &emitter, out);
+            }
+            forget(tables, epoch, tick.wall, &settings.look_back, |tables, key| !named_by(tables, key).is_empty());
+            if tick.snapshot {
                 tables.write(TableId::Index, epoch);
+                tables.write(TableId::Touches, epoch);
             }
         },
     )
+}
+
+/// The indicators for which this observable suffices, sorted. Compound patterns need more than one look-up.
+fn named_by(tables: &Tables, key: &ObservableKey) -> Vec<StixId> {
+    let holders = tables.index.get(key).map(|entry| entry.holders.iter());
+    holders.into_iter().flatten().filter(|(_, role, _)| *role == Role::Pattern).map(|(entity, _, _)| entity).collect()
+}
+
+/// An epoch changed who names an observable: gives the sightings of past events, and takes them back.
+fn look_back(key: ObservableKey, before: &[StixId], origin: SourceRef, tables: &Tables, emitter: &Emitter, out: &mut Vec<IndexOut>) {
+    let Some(touches) = tables.touches.get(&key) else { return };
+    let now = named_by(tables, &key);
+    let gone = before.iter().filter(|entity| !now.contains(entity)).map(|entity| (*entity, true));
+    let come = now.iter().filter(|entity| !before.contains(entity)).map(|entity| (*entity, false));
+    for (entity, retracted) in gone.chain(come) {
+        for touch in touches.iter() {
+            out.push(sighting(key, entity, touch, retracted, origin, emitter));
+        }
+    }
+}
+
+/// Events of one epoch touched an observable: answers them, gives the sightings of those that are new, and remembers them.
+fn touch(probes: &[Probe], now: Micros, settings: &LookBackSettings, tables: &mut Tables, emitter: &Emitter, out: &mut Vec<IndexOut>) {
+    let key = probes[0].observable;
+    let named = named_by(tables, &key);
+    let touches = tables.touches.get_or_default(key);
+    for Probe { event, id, seen, .. } in probes {
+        for entity in &named {
+            let entity = EntityKey { id: *entity, tenant: key.tenant };
+            out.push(IndexOut::Hit(Hit { event: *event, entity, observable: key, role: Role::Pattern }));
+        }
+        if touches.has(*id) {
+            continue;
+        }
+        let touch = Touch::new(*id, *seen, now);
+        touches.insert(touch);
+        out.extend(named.iter().map(|entity| sighting(key, *entity, &touch, false, event.at, emitter)));
+    }
+    if named.is_empty() {
+        touches.keep_newest(settings.events);
+        if touches.is_empty() {
+            tables.touches.remove(&key);
+        }
+    }
+}
+
+fn sighting(key: ObservableKey, entity: StixId, touch: &Touch, retracted: bool, origin: SourceRef, emitter: &Emitter) -> IndexOut {
+    let (tenant, entity_id, observable_id, event_id) = (key.tenant.to_string(), entity.to_string(), key.id(), touch.event.to_string());
+    let id = SightingRecord::id_of(&tenant, &entity_id, &observable_id, &event_id);
+    let record = SightingRecord { tenant, id, entity_id, observable_id, event_id, seen: touch.seen, retracted };
+    IndexOut::Row(Box::new(emitter.upsert(&OutputRecord::Sighting(record), origin)))
 }
 
 /// Applies an epoch's changes of an observable's links; returns the record that last brought one of them.

@@ -100,6 +100,11 @@ impl<K: Routed + Eq + Hash + Ord + Clone, V> KeyedTable<K, V> {
         self.vnodes[usize::from(vnode)].iter()
     }
 
+    /// How many entries a vnode has.
+    pub fn len_of(&self, vnode: u8) -> usize {
+        self.vnodes[usize::from(vnode)].len()
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.vnodes.iter().map(Vnode::len).sum()

@@ -1,0 +1,319 @@
+//! Both directions of time: at every epoch the sightings are those that a recomputation from scratch finds in all that came up to it, whatever came
+//! first, on any number of workers and across restarts.
+#![allow(clippy::unwrap_used, missing_docs)]
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use sightline_log::embedded::{Embedded, EmbeddedOptions};
+use sightline_log::{Headers, Log, NewRecord, Record, TopicPartition};
+use sightline_schemas::avro::{Decoder, OutputRecord, RecordType};
+use sightline_schemas::registry::EmbeddedRegistry;
+use sightline_schemas::topic::Topics;
+use sightline_schemas::{Micros, Observable, ObservableKind, TenantId};
+use sightline_topology::epoch::{self, Epoch};
+use sightline_topology::runtime::{Engine, EngineOptions, InputMode, topic_specs};
+use sightline_topology::settings::TopologySettings;
+
+const PARTITIONS: i32 = 3;
+const VALUES: u64 = 8;
+const INDICATORS: u64 = 6;
+const FEEDS: u64 = 3;
+
+/// Numbers that a seed fixes (xorshift).
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    /// Some of the numbers below a bound, at least one.
+    fn some(&mut self, bound: u64, most: u64) -> BTreeSet<u64> {
+        (0..=self.below(most)).map(|_| self.below(bound)).collect()
+    }
+}
+
+fn value(number: u64) -> String {
+    format!("203.0.113.{number}")
+}
+
+fn indicator(number: u64) -> String {
+    format!("indicator--00000000-0000-4000-8000-{number:012}")
+}
+
+fn observable(number: u64) -> String {
+    Observable::new(ObservableKind::Ipv4Addr, &value(number)).unwrap().key(TenantId::new("default").unwrap()).id()
+}
+
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+struct Cell {
+    folder: tempfile::TempDir,
+    log: Arc<dyn Log>,
+    topics: Topics,
+    sent: u64,
+}
+
+impl Cell {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log: Arc<dyn Log> = Arc::new(Embedded::open(&folder.path().join("log"), EmbeddedOptions::default()).unwrap());
+        let topics = Topics::new("soc");
+        log.ensure_topics(&topic_specs(&topics, PARTITIONS, 1)).unwrap();
+        Self { folder, log, topics, sent: 0 }
+    }
+
+    fn start(&self, workers: usize) -> Engine {
+        let mut settings = TopologySettings::default();
+        settings.snapshots.interval_ms = 40;
+        settings.snapshots.keep_journal = true;
+        (settings.epochs.interval_ms, settings.epochs.heartbeat_ms, settings.epochs.records) = (3, 100, 4);
+        Engine::start(EngineOptions {
+            log: Arc::clone(&self.log),
+            registry: Arc::new(EmbeddedRegistry),
+            topics: self.topics.clone(),
+            settings,
+            cluster: None,
+            workers,
+            state_dir: self.folder.path().join("state"),
+            store: None,
+            input: InputMode::Follow,
+            partitions: PARTITIONS,
+            replication: 1,
+        })
+        .unwrap()
+    }
+
+    fn send(&mut self, topic: String, partition: Option<i32>, key: String, value: &Value, headers: &[(&'static str, String)]) {
+        let headers = headers.iter().fold(Headers::default(), |all, (name, value)| all.with(*name, value.clone()));
+        let mut writer = self.log.writer().unwrap();
+        let value = Some(value.to_string().into());
+        writer.send(NewRecord { topic: topic.into(), partition, key: Some(key.into()), value, headers }).unwrap();
+        writer.flush().unwrap();
+        self.sent += 1;
+    }
+
+    /// One step of a script.
+    fn step(&mut self, draw: &mut Draw, number: u64) {
+        let feed = format!("feed-{}", draw.below(FEEDS));
+        match draw.below(10) {
+            // An event, some of them a second time.
+            0..=4 => {
+                let number = if draw.below(6) == 0 { number / 2 } else { number };
+                let mut of_number = Draw(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+                let touched: Vec<_> = of_number.some(VALUES, 3).into_iter().map(value).collect();
+                let event = json!({ "@timestamp": "2026-01-02T03:04:05Z", "number": number, "addresses": touched });
+                let key = format!("default:source-{}", number % 5);
+                self.send(self.topics.logs_in(), None, key, &event, &[("source", "test".into())]);
+            }
+            9 => {
+                let value = json!({ "kind": "feed", "tenant": "default", "feed": feed, "removed": true });
+                self.send(self.topics.control_in(), Some(0), format!("feed:default:{feed}"), &value, &[]);
+            }
+            // An indicator begins, says something else, is revoked, or ends: at once, soon, or in days.
+            what => {
+                let modified = Micros((1_700_000_000_000 + i64::try_from(number).unwrap()) * 1_000).to_string();
+                let ends = match draw.below(4) {
+                    0 => Some(now() - 1_000),
+                    1 => Some(now() + i64::try_from(draw.below(400)).unwrap()),
+                    2 => Some(now() + 86_400_000),
+                    _ => None,
+                };
+                let named: Vec<_> =
+                    draw.some(VALUES, 2).into_iter().map(|number| format!("ipv4-addr:value = '{}'", value(number))).collect();
+                let mut object = json!({
+                    "type": "indicator", "spec_version": "2.1", "id": indicator(draw.below(INDICATORS)), "created": "2020-01-01T00:00:00Z", "modified": modified,
+                    "valid_from": "2020-01-01T00:00:00Z", "pattern_type": "stix", "pattern": format!("[{}]", named.join(" OR ")), "revoked": what == 8,
+                });
+                if let Some(ends) = ends {
+                    object["valid_until"] = Micros(ends * 1_000).to_string().into();
+                }
+                let id = format!("bundle--00000000-0000-4000-8000-{number:012}");
+                let bundle = json!({ "type": "bundle", "id": id, "objects": [object] });
+                let headers = [("tenant", "default".into()), ("feed", feed.clone()), ("format", "stix".into()), ("package", id.clone())];
+                self.send(self.topics.intel_in(), None, format!("{feed}:{number}"), &bundle, &headers);
+            }
+        }
+    }
+
+    fn settle(&self, engine: &Engine, records: u64) {
+        let mut head = None;
+        loop {
+            let status = engine.status();
+            assert!(!engine.is_finished(), "the engine ended early");
+            if status.records >= records && status.committed >= *head.get_or_insert(status.head) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn records(&self, topic: &str) -> Vec<Record> {
+        let mut records = Vec::new();
+        for number in 0..self.log.partitions(topic).unwrap() {
+            let partition = TopicPartition::new(topic, number);
+            let range = self.log.range(&partition).unwrap();
+            let mut reader = self.log.reader(&[(partition, range.start)]).unwrap();
+            while reader.positions().iter().any(|(_, at)| *at < range.end) {
+                reader.poll(&mut records, 10_000, Duration::from_millis(100)).unwrap();
+            }
+        }
+        records
+    }
+}
+
+/// (indicator, observable, event), as they are written.
+type Sightings = BTreeSet<(String, String, String)>;
+
+#[derive(Clone)]
+struct Said {
+    modified: Micros,
+    revoked: bool,
+    until: Option<Micros>,
+    names: BTreeSet<u64>,
+}
+
+/// All that came, and what follows from it by the plainest of means.
+#[derive(Default)]
+struct Recomputed {
+    /// What each feed says of each indicator.
+    said: BTreeMap<(String, String), Said>,
+    /// What each event touched.
+    events: BTreeMap<String, BTreeSet<u64>>,
+}
+
+impl Recomputed {
+    fn take(&mut self, record: &Record, topics: &Topics, ids: &BTreeMap<u64, String>) {
+        let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+        let numbers = |text: &str| -> BTreeSet<u64> {
+            text.split("203.0.113.").skip(1).map(|rest| rest.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()).collect()
+        };
+        if *record.topic == topics.control_in() {
+            let feed = value["feed"].as_str().unwrap();
+            self.said.retain(|(by, _), _| by != feed);
+        } else if *record.topic == topics.logs_in() {
+            let touched = value["addresses"].as_array().unwrap().iter().flat_map(|address| numbers(address.as_str().unwrap())).collect();
+            self.events.insert(ids[&value["number"].as_u64().unwrap()].clone(), touched);
+        } else {
+            let object = &value["objects"][0];
+            let pattern = object["pattern"].as_str().unwrap();
+            let names = pattern.split(" OR ").flat_map(numbers).collect();
+            let feed = String::from_utf8(record.headers.get("feed").unwrap().to_vec()).unwrap();
+            let said = Said {
+                modified: Micros::parse(object["modified"].as_str().unwrap()).unwrap(),
+                revoked: object["revoked"] == true,
+                until: object["valid_until"].as_str().map(|text| Micros::parse(text).unwrap()),
+                names,
+            };
+            let key = (feed, object["id"].as_str().unwrap().to_owned());
+            if self.said.get(&key).is_none_or(|known| known.modified < said.modified) {
+                self.said.insert(key, said);
+            }
+        }
+    }
+
+    fn sightings(&self, wall: Micros) -> Sightings {
+        let mut in_force: BTreeMap<&String, &Said> = BTreeMap::new();
+        for ((_, id), said) in &self.said {
+            let best = in_force.entry(id).or_insert(said);
+            if best.modified < said.modified {
+                *best = said;
+            }
+        }
+        in_force.retain(|_, said| !said.revoked && said.until.is_none_or(|until| wall < until));
+        let mut found = Sightings::new();
+        for (id, said) in in_force {
+            for (event, touched) in &self.events {
+                found.extend(said.names.intersection(touched).map(|number| (id.clone(), observable(*number), event.clone())));
+            }
+        }
+        found
+    }
+}
+
+/// Compares the outputs with a recomputation at each epoch of the journal; returns how many sightings came, and how many went.
+fn check(cell: &Cell, seed: u64) -> (usize, usize) {
+    let mut decoder = Decoder::new(Arc::new(EmbeddedRegistry));
+    let mut decode = |ty, record: &Record| decoder.decode(ty, record.value.as_deref().unwrap()).unwrap();
+    let mut ids = BTreeMap::new();
+    for record in cell.records(&RecordType::Event.topic(&cell.topics)) {
+        let OutputRecord::Event(event) = decode(RecordType::Event, &record) else { unreachable!() };
+        let fields: Value = serde_json::from_str(&event.fields).unwrap();
+        ids.insert(fields["number"].as_u64().unwrap(), event.id);
+    }
+    let epoch_of = |record: &Record| -> u64 { std::str::from_utf8(record.headers.get("epoch").unwrap()).unwrap().parse().unwrap() };
+    let mut outputs: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+    for record in cell.records(&RecordType::Sighting.topic(&cell.topics)) {
+        let OutputRecord::Sighting(sighting) = decode(RecordType::Sighting, &record) else { unreachable!() };
+        outputs.entry(epoch_of(&record)).or_default().push(sighting);
+    }
+    let mut inputs: BTreeMap<(String, i32, i64), Record> = BTreeMap::new();
+    for topic in [cell.topics.control_in(), cell.topics.intel_in(), cell.topics.logs_in()] {
+        inputs.extend(cell.records(&topic).into_iter().map(|record| ((topic.clone(), record.partition, record.offset.0), record)));
+    }
+    let (mut model, mut held, mut came, mut went, mut taken) = (Recomputed::default(), Sightings::new(), 0, 0, 0);
+    for entry in epoch::read(&*cell.log, &cell.topics).unwrap() {
+        // Declarations before packages, as the operators take them.
+        for range in &entry.ranges {
+            for (_, record) in
+                inputs.range((range.topic.clone(), range.partition, range.from)..(range.topic.clone(), range.partition, range.to))
+            {
+                model.take(record, &cell.topics, &ids);
+                taken += 1;
+            }
+        }
+        let Epoch(number) = entry.epoch;
+        for sighting in outputs.remove(&number).unwrap_or_default() {
+            let key = (sighting.entity_id, sighting.observable_id, sighting.event_id);
+            if sighting.retracted {
+                assert!(held.remove(&key), "seed {seed}, epoch {number}: {key:?} was taken back and not there");
+                went += 1;
+            } else {
+                assert!(held.insert(key.clone()), "seed {seed}, epoch {number}: {key:?} came twice");
+                came += 1;
+            }
+        }
+        let expected = model.sightings(entry.wall);
+        let differs = (expected.difference(&held).next(), held.difference(&expected).next());
+        assert_eq!(differs, (None, None), "seed {seed}, epoch {number}: missing, and too much");
+    }
+    assert!(outputs.is_empty() && taken == cell.sent, "seed {seed}: {taken} of {} records are in the journal", cell.sent);
+    (came, went)
+}
+
+#[test]
+fn at_every_epoch_the_sightings_are_those_of_a_recomputation_from_scratch() {
+    let (mut came, mut went) = (0, 0);
+    for seed in 1..=8 {
+        let mut draw = Draw(seed);
+        let mut cell = Cell::new();
+        let mut number = 0;
+        for _ in 0..3 {
+            let before = cell.sent;
+            let engine = cell.start([1, 2, 4][draw.below(3) as usize]);
+            for _ in 0..60 {
+                number += 1;
+                cell.step(&mut draw, number);
+                if draw.below(4) == 0 {
+                    std::thread::sleep(Duration::from_millis(draw.below(15)));
+                }
+            }
+            // What ends soon ends while nothing comes.
+            cell.settle(&engine, cell.sent - before);
+            std::thread::sleep(Duration::from_millis(600));
+            engine.stop();
+            engine.wait().unwrap();
+        }
+        let counts = check(&cell, seed);
+        (came, went) = (came + counts.0, went + counts.1);
+    }
+    println!("{came} sightings came and {went} went");
+    assert!(came > 400 && went > 200, "{came} came and {went} went: the scripts say too little");
+}
