@@ -1,7 +1,7 @@
 //! What a run found wrong.
 use std::collections::BTreeMap;
 
-use crate::outputs::{BY_CONTENT, BY_EVENT, DEAD, Line, Lines, compacted, keys};
+use crate::outputs::{BY_CONTENT, BY_EVENT, DEAD, Line, Lines, SIGHTINGS, compacted, is_retracted, keys};
 
 /// Where something is counted: `topics`, or a store.
 pub type Where = &'static str;
@@ -146,12 +146,15 @@ pub fn against_replay(lines: &Lines, replayed: &Lines, head: u64, findings: &mut
 pub fn against_reference(lines: &Lines, reference: &BTreeMap<(&'static str, Vec<u8>), Vec<u8>>, events: bool, findings: &mut Findings) {
     let is = compacted(lines);
     for key in keys(&is, reference) {
-        let follows = BY_CONTENT.contains(&key.0) || (events && BY_EVENT.contains(&key.0));
+        let follows = BY_CONTENT.contains(&key.0) || key.0 == SIGHTINGS || (events && BY_EVENT.contains(&key.0));
         if !follows {
             continue;
         }
+        // What an indicator said for less than an epoch has left no trace; for longer, sightings that were taken back.
+        let in_force = |value: &&Vec<u8>| key.0 != SIGHTINGS || !is_retracted(value);
         let name = || format!("{} {} against the uninterrupted run", key.0, text(&key.1));
-        match (is.get(key), reference.get(key)) {
+        match (is.get(key).filter(in_force), reference.get(key).filter(in_force)) {
+            (None, None) => {}
             (Some(is), Some(should)) if is == should => {}
             (Some(_), Some(_)) => findings.note("topics", Kind::Differs, name),
             (Some(_), None) => findings.note("topics", Kind::Doubled, name),

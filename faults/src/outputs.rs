@@ -7,8 +7,10 @@ use sightline_log::{Log, LogError, Offset, Record, TopicPartition};
 
 /// The topics that follow from content alone, then those that follow from when events came too.
 pub const BY_CONTENT: [&str; 5] = ["out.entities", "out.observables", "out.relations", "out.links", "out.packages"];
-/// Events and what they touched.
-pub const BY_EVENT: [&str; 2] = ["out.events", "out.sightings"];
+/// Events with what they met when they came, and sightings, which come and go with the intelligence.
+pub const BY_EVENT: [&str; 2] = ["out.events", SIGHTINGS];
+/// Those in force follow from content alone.
+pub const SIGHTINGS: &str = "out.sightings";
 /// Dead letters: of one origin there may be many.
 pub const DEAD: &str = "dlq.parse";
 const INPUTS: [&str; 3] = ["in.control", "in.intel", "in.logs"];
@@ -52,6 +54,11 @@ pub fn lines(log: &dyn Log, cell: &str, starts: &BTreeMap<TopicPartition, Offset
         }
     }
     Ok(lines)
+}
+
+/// Whether a sighting was taken back: the last field of its record (`schemas/avro/sighting.avsc`), a byte.
+pub fn is_retracted(sighting: &[u8]) -> bool {
+    sighting.last() == Some(&1)
 }
 
 /// The last value of each key, without tombstones and without the five bytes of the registry's envelope: what compaction would leave.

@@ -15,8 +15,9 @@ pub struct Workload {
     pub number: u64,
     /// In order.
     pub steps: Vec<Step>,
-    /// Events are taken in only when the intelligence before them is processed. Only then do sightings not depend on how epochs were cut, and
-    /// only then can they be compared with another run's; otherwise they are compared with a replay of the same journal.
+    /// Events are taken in only when the intelligence before them is processed. Only then does what they met not depend on how epochs were cut, and
+    /// only then can they be compared with another run's; otherwise they are compared with a replay of the same journal. Sightings in force are
+    /// compared in any case.
     pub ordered_events: bool,
 }
 
