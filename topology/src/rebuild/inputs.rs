@@ -10,13 +10,13 @@ use crate::epoch::{Epoch, EpochRange, JournalEntry};
 use crate::source::InputTopic;
 
 /// Bounds of an epoch that is made again.
-const RECORDS: usize = 2_000;
+const RECORDS: usize = 20_000;
 const BYTES: usize = 16 << 20;
 /// How long a partition may give nothing before its end.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Epochs of the records of `in.control` and `in.intel` before `positions`, in the order in which the log took them, with `adopted` before the first
-/// that `in.intel` still holds. Their numbers are given later.
+/// Epochs of the records of all inputs before `positions`, in the order in which the log took them, with `adopted` before the first that `in.intel` still
+/// holds. Their numbers are given later.
 pub(super) fn again(
     log: &dyn Log,
     topics: &Topics,
@@ -25,7 +25,7 @@ pub(super) fn again(
     until: Micros,
 ) -> Result<Vec<JournalEntry>, LogError> {
     let mut queues = Vec::new();
-    for topic in [InputTopic::Control, InputTopic::Intel] {
+    for topic in InputTopic::ALL {
         let name = topic.name(topics);
         for (partition, end) in positions.iter().filter(|(partition, _)| *partition.topic == *name) {
             queues.push(Queue::open(log, topic, partition, *end)?);
@@ -38,7 +38,7 @@ pub(super) fn again(
         queues.iter_mut().try_for_each(Queue::fill)?;
         let next = queues.iter_mut().filter(|queue| !queue.records.is_empty()).min_by_key(|queue| queue.front());
         let next = match next {
-            Some(queue) if queue.topic == InputTopic::Control || adopted.is_empty() => {
+            Some(queue) if queue.topic != InputTopic::Intel || adopted.is_empty() => {
                 // An adopted record was made just now, and tells nothing of its time.
                 queue.records.pop_front().map(|record| (queue.topic, Some(Micros(record.timestamp.saturating_mul(1000))), record))
             }

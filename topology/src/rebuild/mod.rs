@@ -1,7 +1,7 @@
 //! The state of a cell whose snapshots are all gone and whose journal is trimmed, made again from the inputs that are still there.
 //!
 //! Which packages a feed sent, and which declarations there were, decides about the state; which epoch they were in does not, but for the clock. So the
-//! records of `in.control` and `in.intel` up to the lanes' progress are put into epochs again, in the order in which the log took them, and an engine of
+//! records of the inputs up to the lanes' progress are put into epochs again, in the order in which the log took them, and an engine of
 //! its own runs them, as for a [shadow](crate::shadow). Its snapshot becomes the cell's, as of the epoch that every lane has committed: the next start goes
 //! on from there as from any other. Nothing is written to the cell's topics.
 mod inputs;
@@ -272,9 +272,7 @@ impl Cell {
         self.make(directory)?;
         let mut starts = Vec::new();
         for (partition, position) in positions {
-            // Logs leave nothing in the state.
-            let is_read = *partition.topic != *InputTopic::Logs.name(&self.topics) && position > Offset(0);
-            let from = if is_read { self.log.range(&partition)?.start.min(position) } else { position };
+            let from = if position > Offset(0) { self.log.range(&partition)?.start.min(position) } else { position };
             starts.push((partition.topic.to_string(), partition.partition, from.0));
         }
         manifest::commit(directory, &Manifest::new(&fingerprint(&self.settings), epoch, wall, starts), &[])?;
