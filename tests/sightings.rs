@@ -1,10 +1,13 @@
 //! Both directions of time: at every epoch the sightings are those that a recomputation from scratch finds in all that came up to it, whatever came
 //! first, on any number of workers and across restarts.
 #![allow(clippy::unwrap_used, missing_docs)]
+mod cell;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cell::demo;
 use serde_json::{Value, json};
 use sightline_log::embedded::{Embedded, EmbeddedOptions};
 use sightline_log::{Headers, Log, NewRecord, Record, TopicPartition};
@@ -54,14 +57,14 @@ fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-struct Cell {
+struct OwnCell {
     folder: tempfile::TempDir,
     log: Arc<dyn Log>,
     topics: Topics,
     sent: u64,
 }
 
-impl Cell {
+impl OwnCell {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log: Arc<dyn Log> = Arc::new(Embedded::open(&folder.path().join("log"), EmbeddedOptions::default()).unwrap());
@@ -239,7 +242,7 @@ impl Recomputed {
 }
 
 /// Compares the outputs with a recomputation at each epoch of the journal; returns how many sightings came, and how many went.
-fn check(cell: &Cell, seed: u64) -> (usize, usize) {
+fn check(cell: &OwnCell, seed: u64) -> (usize, usize) {
     let mut decoder = Decoder::new(Arc::new(EmbeddedRegistry));
     let mut decode = |ty, record: &Record| decoder.decode(ty, record.value.as_deref().unwrap()).unwrap();
     let mut ids = BTreeMap::new();
@@ -293,7 +296,7 @@ fn at_every_epoch_the_sightings_are_those_of_a_recomputation_from_scratch() {
     let (mut came, mut went) = (0, 0);
     for seed in 1..=8 {
         let mut draw = Draw(seed);
-        let mut cell = Cell::new();
+        let mut cell = OwnCell::new();
         let mut number = 0;
         for _ in 0..3 {
             let before = cell.sent;
@@ -316,4 +319,52 @@ fn at_every_epoch_the_sightings_are_those_of_a_recomputation_from_scratch() {
     }
     println!("{came} sightings came and {went} went");
     assert!(came > 400 && went > 200, "{came} came and {went} went: the scripts say too little");
+}
+
+/// The sightings of a cell on the servers that are in force, by their identifiers; how many were taken back.
+fn in_force(records: Vec<cell::Tapped>) -> (BTreeMap<String, Value>, usize) {
+    let newest: BTreeMap<String, Value> = records.into_iter().map(|record| (record.key, record.value)).collect();
+    let (gone, there): (BTreeMap<_, _>, BTreeMap<_, _>) = newest.into_iter().partition(|(_, value)| value["retracted"] == true);
+    (there, gone.len())
+}
+
+#[test]
+fn events_first_or_intelligence_first_every_store_ends_alike_and_takes_back_what_a_feed_brought() {
+    let Some(cell) = cell::Cell::new(&["postgres", "elasticsearch", "neo4j"]) else { return };
+    let (events, intelligence) = ([demo("staged.ndjson"), demo("cloudtrail.ndjson")], [demo("apt1.json"), demo("poisonivy.json")]);
+    let service = cell.run(2);
+    cell.process(&events, &[]);
+    let taken = || if cell.tap("events").is_empty() { Err("no event".into()) } else { Ok(()) };
+    cell::eventually(taken);
+    cell.process(&intelligence, &["--feed", "a"]);
+    cell.await_packages(2);
+
+    let other = cell.beside("b");
+    let beside = other.run(1);
+    other.process(&intelligence, &["--feed", "a"]);
+    other.await_packages(2);
+    other.process(&events, &[]);
+    let expected = cell::eventually(|| {
+        let (found, _) = in_force(other.tap("sightings"));
+        if found.len() > 1 { Ok(found) } else { Err(format!("{} sightings", found.len())) }
+    });
+    beside.terminate();
+    let (last, _) = in_force(other.tap("sightings"));
+    assert!(expected.len() <= last.len());
+    let equal = |wanted: &BTreeMap<String, Value>| {
+        cell::eventually(|| {
+            let (found, gone) = in_force(cell.tap("sightings"));
+            if found == *wanted { Ok(gone) } else { Err(format!("{} sightings, expected {}", found.len(), wanted.len())) }
+        })
+    };
+    assert_eq!(equal(&last), 0);
+    let verified = |cell: &cell::Cell| {
+        let done = cell.verify(None, &[]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    };
+    verified(&cell);
+    assert!(cell.command("feed").args(["remove", "a"]).status().unwrap().success());
+    assert_eq!(equal(&BTreeMap::new()), last.len());
+    verified(&cell);
+    service.terminate();
 }
