@@ -95,7 +95,7 @@ impl OwnCell {
     }
 
     fn send(&mut self, topic: String, partition: Option<i32>, key: String, value: &Value, headers: &[(&'static str, String)]) {
-        let headers = headers.iter().fold(Headers::default(), |all, (name, value)| all.with(*name, value.clone()));
+        let headers = headers.iter().fold(Headers::default(), |all, (name, value)| all.with(name, value.clone()));
         let mut writer = self.log.writer().unwrap();
         let value = Some(value.to_string().into());
         writer.send(NewRecord { topic: topic.into(), partition, key: Some(key.into()), value, headers }).unwrap();
