@@ -106,7 +106,7 @@ impl OwnCell {
     /// One step of a script.
     fn step(&mut self, draw: &mut Draw, number: u64) {
         let feed = format!("feed-{}", draw.below(FEEDS));
-        match draw.below(10) {
+        match draw.below(11) {
             // An event, some of them a second time.
             0..=4 => {
                 let number = if draw.below(6) == 0 { number / 2 } else { number };
@@ -119,6 +119,24 @@ impl OwnCell {
             9 => {
                 let value = json!({ "kind": "feed", "tenant": "default", "feed": feed, "removed": true });
                 self.send(self.topics.control_in(), Some(0), format!("feed:default:{feed}"), &value, &[]);
+            }
+            // An allow-list, or its next version: values, networks of two, or nothing any more.
+            10 => {
+                let (ty, entries) = match draw.below(3) {
+                    0 => ("string", draw.some(VALUES, 3).into_iter().map(value).collect()),
+                    1 => ("cidr", draw.some(VALUES / 2, 1).into_iter().map(|half| format!("{}/31", value(2 * half))).collect()),
+                    _ => ("string", Vec::new()),
+                };
+                let list = json!({
+                    "name": format!("list {}", draw.below(2)), "type": ty, "version": number, "matching_attributes": ["ip-dst"], "list": entries,
+                });
+                let headers = [
+                    ("tenant", "default".into()),
+                    ("feed", feed.clone()),
+                    ("format", "warninglist".into()),
+                    ("package", format!("list-{number}")),
+                ];
+                self.send(self.topics.intel_in(), None, format!("{feed}:{number}"), &list, &headers);
             }
             // An indicator begins, says something else, is revoked, or ends: at once, soon, or in days.
             what => {
@@ -188,6 +206,8 @@ struct Said {
 struct Recomputed {
     /// What each feed says of each indicator.
     said: BTreeMap<(String, String), Said>,
+    /// What each feed allows by each list, and the list's version.
+    lists: BTreeMap<(String, String), (u64, BTreeSet<u64>)>,
     /// What each event touched.
     events: BTreeMap<String, BTreeSet<u64>>,
 }
@@ -201,9 +221,22 @@ impl Recomputed {
         if *record.topic == topics.control_in() {
             let feed = value["feed"].as_str().unwrap();
             self.said.retain(|(by, _), _| by != feed);
+            self.lists.retain(|(by, _), _| by != feed);
         } else if *record.topic == topics.logs_in() {
             let touched = value["addresses"].as_array().unwrap().iter().flat_map(|address| numbers(address.as_str().unwrap())).collect();
             self.events.insert(ids[&value["number"].as_u64().unwrap()].clone(), touched);
+        } else if let Some(list) = value["list"].as_array() {
+            let entries = list.iter().map(|entry| entry.as_str().unwrap());
+            let allows = entries.flat_map(|entry| match entry.split_once('/') {
+                Some((network, _)) => numbers(network).into_iter().flat_map(|first| [first, first + 1]).collect(),
+                None => numbers(entry),
+            });
+            let feed = String::from_utf8(record.headers.get("feed").unwrap().to_vec()).unwrap();
+            let version = value["version"].as_u64().unwrap();
+            let known = self.lists.entry((feed, value["name"].as_str().unwrap().to_owned())).or_default();
+            if known.0 < version {
+                *known = (version, allows.collect());
+            }
         } else {
             let object = &value["objects"][0];
             let pattern = object["pattern"].as_str().unwrap();
@@ -231,10 +264,23 @@ impl Recomputed {
             }
         }
         in_force.retain(|_, said| !said.revoked && said.until.is_none_or(|until| wall < until));
+        let mut lists: BTreeMap<&String, &(u64, BTreeSet<u64>)> = BTreeMap::new();
+        for ((_, name), list) in &self.lists {
+            let best = lists.entry(name).or_insert(list);
+            if best.0 < list.0 {
+                *best = list;
+            }
+        }
+        let is_allowed = |number: &&u64| lists.values().any(|(_, allows)| allows.contains(number));
         let mut found = Sightings::new();
         for (id, said) in in_force {
             for (event, touched) in &self.events {
-                found.extend(said.names.intersection(touched).map(|number| (id.clone(), observable(*number), event.clone())));
+                found.extend(
+                    said.names
+                        .intersection(touched)
+                        .filter(|number| !is_allowed(number))
+                        .map(|number| (id.clone(), observable(*number), event.clone())),
+                );
             }
         }
         found

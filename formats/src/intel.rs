@@ -5,13 +5,13 @@ use sightline_schemas::{ContentHash, Micros, Observable, Role, StixId, TypeName}
 
 use crate::limits::Limits;
 use crate::poison::Poison;
-use crate::{list, stix};
+use crate::{allow_list, list, stix};
 
 /// The format of a package.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IntelFormat {
-    /// By content: JSON is STIX, a first line with commas is CSV, anything else is a list.
+    /// By content: JSON is STIX or a warninglist, a first line with commas is CSV, anything else is a list.
     Auto,
     /// STIX 2.0 or 2.1: bundle, TAXII envelope, array of objects, or one object.
     Stix,
@@ -19,6 +19,8 @@ pub enum IntelFormat {
     List,
     /// Comma-separated, with or without a header.
     Csv,
+    /// An allow-list, as MISP's warninglists.
+    Warninglist,
 }
 
 /// An observable, and how its object holds it.
@@ -181,13 +183,18 @@ pub fn parse_intel(format: IntelFormat, parts: &[Bytes], limits: &Limits, out: &
         IntelFormat::Stix => stix::parse(parts, limits, out),
         IntelFormat::List => list::parse_plain(parts, limits, out),
         IntelFormat::Csv => list::parse_csv(parts, limits, out),
+        IntelFormat::Warninglist => allow_list::parse(parts, limits, out),
     }
 }
 
 /// The format of intelligence that begins with `head`; none when it is something else, a log for one.
 pub fn detect_intel(head: &[u8]) -> Option<IntelFormat> {
     let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
-    if matches!(head, [b'{' | b'[', ..]) { stix::is_stix(head).then_some(IntelFormat::Stix) } else { list::detect(head) }
+    match head {
+        [b'{', ..] if allow_list::is_warninglist(head) => Some(IntelFormat::Warninglist),
+        [b'{' | b'[', ..] => stix::is_stix(head).then_some(IntelFormat::Stix),
+        _ => list::detect(head),
+    }
 }
 
 fn detect(parts: &[Bytes]) -> IntelFormat {
@@ -197,6 +204,11 @@ fn detect(parts: &[Bytes]) -> IntelFormat {
         .filter(|byte| !matches!(byte, 0xef | 0xbb | 0xbf))
         .skip_while(u8::is_ascii_whitespace);
     match start.next() {
+        Some(b'{')
+            if allow_list::is_warninglist(parts.iter().find(|part| !part.is_empty()).map_or(&[], |part| part.trim_ascii_start())) =>
+        {
+            IntelFormat::Warninglist
+        }
         Some(b'{' | b'[') => IntelFormat::Stix,
         Some(first) => {
             let line: Vec<u8> = std::iter::once(first).chain(start.take_while(|byte| *byte != b'\n')).take(4096).collect();

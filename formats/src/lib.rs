@@ -6,6 +6,7 @@
 //! | [`stix`] | STIX 2.0 and 2.1 |
 //! | [`pattern`] | STIX patterns, by the grammar |
 //! | [`list`] | lists of indicators, one a line, and CSV |
+//! | [`allow_list`] | allow-lists, MISP's warninglists |
 //! | [`text_iocs`] | observables written in prose, defanged or not |
 //! | [`logs`] | logs of any format, to the fields of their events |
 //! | [`sources`] | whose an event is, and what its fields are called in ECS |
@@ -13,11 +14,13 @@
 //! | [`unpack`] | archives and compression: a stream to its members |
 //!
 //! Whatever comes in, nothing panics: what cannot be read is a [`Poison`] with its position and a stable reason.
+pub mod allow_list;
 pub mod event;
 pub mod intel;
 mod limits;
 pub mod list;
 pub mod logs;
+mod parts;
 pub mod pattern;
 mod poison;
 pub mod sources;

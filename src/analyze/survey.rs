@@ -121,6 +121,7 @@ impl Survey {
             member.format = Some(match format {
                 IntelFormat::Stix => "stix",
                 IntelFormat::Csv => "indicators (csv)",
+                IntelFormat::Warninglist => "allow-list",
                 IntelFormat::List | IntelFormat::Auto => "indicators (list)",
             });
         });

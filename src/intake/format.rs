@@ -23,6 +23,7 @@ impl ValueEnum for Format {
             Format::Intel(IntelFormat::Stix),
             Format::Intel(IntelFormat::List),
             Format::Intel(IntelFormat::Csv),
+            Format::Intel(IntelFormat::Warninglist),
             Format::Logs(None),
             Format::Logs(Some(Log::Json)),
             Format::Logs(Some(Log::Csv)),
@@ -45,6 +46,7 @@ impl ValueEnum for Format {
             Self::Intel(IntelFormat::Stix) => PossibleValue::new("stix").help("Intelligence: STIX 2.0 or 2.1"),
             Self::Intel(IntelFormat::List) => PossibleValue::new("list").help("Intelligence: one indicator a line"),
             Self::Intel(IntelFormat::Csv) => PossibleValue::new("csv").help("Intelligence: comma-separated indicators"),
+            Self::Intel(IntelFormat::Warninglist) => PossibleValue::new("warninglist").help("An allow-list: a MISP warninglist"),
             Self::Intel(IntelFormat::Auto) => return None,
             Self::Logs(None) => PossibleValue::new("events").alias("logs").help("Logs, their format by content"),
             // `csv` has long been a list of indicators.

@@ -178,6 +178,7 @@ fn intel_format(format: IntelFormat) -> &'static str {
         IntelFormat::Stix => "stix",
         IntelFormat::List => "list",
         IntelFormat::Csv => "csv",
+        IntelFormat::Warninglist => "warninglist",
     }
 }
 

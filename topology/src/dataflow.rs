@@ -154,8 +154,15 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
         ParsedEvent::Row(row) => Err(row),
         ParsedEvent::Event(_) => unreachable!("events were parted off above"),
     });
+    let workers = place.all() as u64;
+    let allow = changes.allow.flat_map(move |change| (0..workers).map(move |worker| IndexMessage::Allow(worker, change.clone())));
     let (hits, observable_rows) = index(
-        changes.index.concat(observed_index).concat(probes).concat(ticks.clone().map(|(worker, tick)| IndexMessage::Tick(worker, tick))),
+        changes
+            .index
+            .concat(observed_index)
+            .concat(allow)
+            .concat(probes)
+            .concat(ticks.clone().map(|(worker, tick)| IndexMessage::Tick(worker, tick))),
         resume,
         IndexSettings { max_holders: settings.intel.max_holders, look_back },
         emitter.clone(),

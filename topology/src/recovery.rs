@@ -358,6 +358,7 @@ fn load(tables: &mut Tables, meta: &SegmentMeta, segment: &Segment) -> Result<()
         TableId::Waiting => tables.waiting.load(meta, segment),
         TableId::Index => tables.index.load(meta, segment),
         TableId::Touches => tables.touches.load(meta, segment),
+        TableId::Matched => tables.matched.load(meta, segment),
     }
 }
 

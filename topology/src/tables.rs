@@ -32,11 +32,14 @@ pub enum TableId {
     Index = 6,
     /// Observables and the events that touched them.
     Touches = 7,
+    /// Observables that indicators name and events touched, with their values.
+    Matched = 8,
 }
 
 impl TableId {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::Heads, Self::Feeds, Self::Packages, Self::Parts, Self::Waiting, Self::Index, Self::Touches];
+    pub const ALL: [Self; 8] =
+        [Self::Heads, Self::Feeds, Self::Packages, Self::Parts, Self::Waiting, Self::Index, Self::Touches, Self::Matched];
 }
 
 /// What is known of a feed.
@@ -62,6 +65,8 @@ pub struct Tables {
     pub index: KeyedTable<ObservableKey, Entry>,
     /// Observables and the events that touched them.
     pub touches: KeyedTable<ObservableKey, Touches>,
+    /// Of observables that an indicator names and an event touched, the values: what allow-lists are asked about.
+    pub matched: KeyedTable<ObservableKey, Box<str>>,
     /// Feeds. Every worker hears every declaration, so every worker has them all; worker 0 writes them.
     pub feeds: BTreeMap<FeedKey, Feed>,
     /// The journalled clock of the last epoch that the entities completed.
@@ -82,6 +87,7 @@ impl Tables {
             waiting: KeyedTable::default(),
             index: KeyedTable::default(),
             touches: KeyedTable::default(),
+            matched: KeyedTable::default(),
             feeds: BTreeMap::new(),
             wall,
             worker,
@@ -104,6 +110,7 @@ impl Tables {
             TableId::Waiting => self.snapshots.write(epoch, id, &mut self.waiting),
             TableId::Index => self.snapshots.write(epoch, id, &mut self.index),
             TableId::Touches => self.snapshots.write(epoch, id, &mut self.touches),
+            TableId::Matched => self.snapshots.write(epoch, id, &mut self.matched),
             TableId::Feeds => self.snapshots.write_shared(epoch, id, &self.feeds, self.worker == 0),
         }
     }

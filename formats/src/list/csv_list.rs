@@ -1,6 +1,5 @@
 //! CSV: with a header, columns are known by name; without, by what they hold.
 use std::collections::BTreeMap;
-use std::io::{self, Read};
 
 use bytes::Bytes;
 use sightline_schemas::{Micros, Observable, ObservableKind as Kind};
@@ -8,6 +7,7 @@ use sightline_schemas::{Micros, Observable, ObservableKind as Kind};
 use super::{Said, emit, recognise};
 use crate::intel::{Counted, IntelItem, PackageDigest};
 use crate::limits::Limits;
+use crate::parts::Parts;
 use crate::poison::Poison;
 
 /// Which column is what.
@@ -23,12 +23,8 @@ struct Columns {
 pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelItem)) -> Result<PackageDigest, Poison> {
     let mut counted = Counted::new("csv", out);
     let mut said: BTreeMap<Observable, Said> = BTreeMap::new();
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .from_reader(Parts { parts, at: 0, offset: 0 });
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).comment(Some(b'#')).trim(csv::Trim::All).from_reader(Parts::new(parts));
     let mut columns: Option<Columns> = None;
     let mut row = csv::ByteRecord::new();
     loop {
@@ -146,30 +142,6 @@ fn time(text: &str) -> Option<Micros> {
         let (date, time) = text.split_once(' ').unwrap_or((text, "00:00:00"));
         (date.len() == 10 && date.as_bytes().get(4) == Some(&b'-')).then(|| Micros::parse(&format!("{date}T{time}Z")).ok()).flatten()
     })
-}
-
-/// Parts as one stream.
-struct Parts<'a> {
-    parts: &'a [Bytes],
-    at: usize,
-    offset: usize,
-}
-
-impl Read for Parts<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(part) = self.parts.get(self.at) {
-            let left = &part[self.offset..];
-            if left.is_empty() {
-                (self.at, self.offset) = (self.at + 1, 0);
-                continue;
-            }
-            let taken = left.len().min(buffer.len());
-            buffer[..taken].copy_from_slice(&left[..taken]);
-            self.offset += taken;
-            return Ok(taken);
-        }
-        Ok(0)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The parsers over real packages of others, against figures counted by other programs.
 #![allow(clippy::unwrap_used)]
+mod allow_lists;
 mod archives;
 mod attack;
 mod data;

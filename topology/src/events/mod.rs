@@ -1,6 +1,6 @@
 //! The event lane: logs → events → probes → hits → events with their matches, and sightings.
 //!
-//! Events stay at the worker that read them; only probes and hits travel, 80 bytes each.
+//! Events stay at the worker that read them; only probes (80 bytes and the value) and hits travel.
 pub mod enrich;
 pub mod parse;
 pub mod touches;
@@ -22,7 +22,7 @@ pub struct EventRef {
 }
 
 /// An event touched an observable: who names it?
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Probe {
     /// What it touched.
     pub observable: ObservableKey,
@@ -32,6 +32,8 @@ pub struct Probe {
     pub id: ContentHash,
     /// The event's own time.
     pub seen: Micros,
+    /// The normalised value that was touched.
+    pub value: Box<str>,
 }
 
 /// An indicator names what an event touched.

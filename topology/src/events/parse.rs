@@ -1,5 +1,5 @@
 //! Records of `in.logs` → events and probes. Record by record: nothing is kept.
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -115,12 +115,13 @@ impl Parser {
                     Ok(event) => {
                         let at = EventRef { at: raw.at, index, worker: parsing.worker };
                         index += 1;
-                        let probes: BTreeSet<ObservableKey> = event.observables.iter().map(|found| found.observable.key(tenant)).collect();
+                        let probes: BTreeMap<ObservableKey, Box<str>> =
+                            event.observables.iter().map(|found| (found.observable.key(tenant), found.observable.value().into())).collect();
                         let (id, record) = record(event, tenant, source, raw.received);
                         let seen = record.timestamp;
                         out(ParsedEvent::Event(Box::new(OpenEvent { event: at, record })));
-                        for observable in probes {
-                            out(ParsedEvent::Probe(Probe { observable, event: at, id, seen }));
+                        for (observable, value) in probes {
+                            out(ParsedEvent::Probe(Probe { observable, event: at, id, seen, value }));
                         }
                     }
                 });

@@ -9,6 +9,7 @@ use sightline_schemas::{ContentHash, Micros, ObservableKey};
 use crate::epoch::Epoch;
 use crate::settings::LookBackSettings;
 use crate::state::few::Few;
+use crate::state::table::VNODES;
 use crate::tables::Tables;
 
 /// An event touched an observable. 32 bytes.
@@ -85,37 +86,23 @@ impl Touches {
 }
 
 /// Forgets what is too old or too much, in one vnode an epoch: which one follows from the epoch, so that the number of workers takes no part.
-pub fn forget(
-    tables: &mut Tables,
-    epoch: Epoch,
-    now: Micros,
-    settings: &LookBackSettings,
-    is_named: impl Fn(&Tables, &ObservableKey) -> bool,
-) {
+pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBackSettings) {
     let vnode = epoch.0 as u8;
     let first_kept = minutes(Micros(now.0.saturating_sub(settings.keep_ms.saturating_mul(1_000))));
-    let old: Vec<ObservableKey> = tables
-        .touches
-        .iter_vnode(vnode)
-        .filter(|(_, touches)| touches.iter().any(|touch| touch.arrived < first_kept))
-        .map(|(key, _)| *key)
-        .collect();
+    let is_old = |touches: &Touches| touches.iter().any(|touch| touch.arrived < first_kept);
+    let old: Vec<ObservableKey> = tables.touches.iter_vnode(vnode).filter(|(_, touches)| is_old(touches)).map(|(key, _)| *key).collect();
     for key in old {
         let Some(touches) = tables.touches.get_mut(&key) else { continue };
         touches.0.retain(|touch| touch.arrived >= first_kept);
         if touches.0.is_empty() {
             tables.touches.remove(&key);
+            tables.matched.remove(&key);
         }
     }
-    let most = settings.observables / crate::state::table::VNODES;
-    let over = tables.touches.len_of(vnode).saturating_sub(most);
+    let over = tables.touches.len_of(vnode).saturating_sub(settings.observables / VNODES);
     if over > 0 {
-        let mut by_age: Vec<_> = tables
-            .touches
-            .iter_vnode(vnode)
-            .filter(|(key, _)| !is_named(tables, key))
-            .map(|(key, touches)| (touches.newest(), *key))
-            .collect();
+        let unnamed = tables.touches.iter_vnode(vnode).filter(|(key, _)| !tables.matched.contains(key));
+        let mut by_age: Vec<_> = unnamed.map(|(key, touches)| (touches.newest(), *key)).collect();
         by_age.sort_unstable();
         for (_, key) in by_age.into_iter().take(over) {
             tables.touches.remove(&key);

@@ -6,6 +6,7 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 
+use super::allowed::ListChange;
 use super::entities::Change;
 use super::head::RelationFact;
 use super::index::IndexMessage;
@@ -21,6 +22,8 @@ pub struct Changes<'scope> {
     pub observed: Flow<'scope, ObservedMessage>,
     /// Links.
     pub index: Flow<'scope, IndexMessage>,
+    /// Allow-lists.
+    pub allow: Flow<'scope, Box<ListChange>>,
     /// Entities that exist.
     pub present: VecCollection<'scope, Time, EntityKey, isize>,
     /// Relations asserted.
@@ -44,6 +47,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
     output!(rows, rows_out: Box<Emission>);
     output!(observed, observed_out: ObservedMessage);
     output!(index, index_out: IndexMessage);
+    output!(allow, allow_out: Box<ListChange>);
     output!(present, present_out: (EntityKey, Time, isize));
     output!(relations, relations_out: (RelationFact, Time, isize));
     output!(objects, objects_out: (ObjectFact, Time, isize));
@@ -53,6 +57,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
             let mut rows = rows_out.activate();
             let mut observed = observed_out.activate();
             let mut index = index_out.activate();
+            let mut allow = allow_out.activate();
             let mut present = present_out.activate();
             let mut relations = relations_out.activate();
             let mut objects = objects_out.activate();
@@ -62,6 +67,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
                 let mut rows = rows.session(&capability);
                 let mut observed = observed.session(&capability);
                 let mut index = index.session(&capability);
+                let mut allow = allow.session(&capability);
                 let mut present = present.session(&capability);
                 let mut relations = relations.session(&capability);
                 let mut objects = objects.session(&capability);
@@ -71,6 +77,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
                         Change::Row(row) => rows.give(row),
                         Change::Observed(message) => observed.give(*message),
                         Change::Link(change) => index.give(IndexMessage::Link(change)),
+                        Change::Allow(change) => allow.give(change),
                         Change::Present(entity, diff) => present.give((entity, time, diff)),
                         Change::Relation(fact, diff) => relations.give((fact, time, diff)),
                         Change::Object(fact, diff) => objects.give((fact, time, diff)),
@@ -84,6 +91,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
         rows,
         observed,
         index,
+        allow,
         present: present.as_collection(),
         relations: relations.as_collection(),
         objects: objects.as_collection(),

@@ -9,6 +9,7 @@ use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::record::{EntityRecord, HeldObservable, LinkRecord};
 use sightline_schemas::{EntityKey, FeedId};
 
+use super::allowed::{ListChange, is_allow_list};
 use super::head::{Claim, Emitted, Facts, Head, LinkFact, Rank, RelationFact};
 use super::index::{IndexLink, LinkChange};
 use super::observed::{ObjectFact, ObservedFact, ObservedMessage};
@@ -33,6 +34,8 @@ pub enum Change {
     Link(LinkChange),
     /// An entity exists.
     Present(EntityKey, isize),
+    /// An allow-list comes, changes or goes.
+    Allow(Box<ListChange>),
     /// A relation is asserted.
     Relation(RelationFact, isize),
     /// An object is an observable.
@@ -99,6 +102,13 @@ impl Operator {
             }
             if let Some(facts) = &head.facts {
                 facts_out(*key, facts, 1, out);
+            }
+            if is_allow_list(*key)
+                && winner.is_active(tables.wall)
+                && let Some(object) = self.state.read(winner)
+            {
+                let (document, origin) = (Some(object.doc.into()), winner.from.origin.into());
+                out.push(Change::Allow(Box::new(ListChange { list: *key, document, origin })));
             }
             if is_observed_data(*key)
                 && let Some(object) = self.state.read(winner)
@@ -282,6 +292,10 @@ impl Operator {
             self.emit_row(key, head, &object, active, origin, out);
         }
         self.emit_facts(key, told.as_ref().map(|(old, facts)| (*old, facts)), (&object, &facts), origin, out);
+        if is_allow_list(key) {
+            let document = active.then(|| object.doc.as_str().into());
+            out.push(Change::Allow(Box::new(ListChange { list: key, document, origin })));
+        }
         head.facts = facts.kept();
     }
 
@@ -337,6 +351,9 @@ impl Operator {
             return;
         }
         out.push(Change::Present(key, -1));
+        if is_allow_list(key) {
+            out.push(Change::Allow(Box::new(ListChange { list: key, document: None, origin })));
+        }
         out.push(if is_observed_data(key) {
             Change::Observed(Box::new(ObservedMessage::Row { entity: key, row: None, origin }))
         } else {

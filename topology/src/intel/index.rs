@@ -5,20 +5,23 @@
 //! whole epochs in order, so a probe of epoch *e* sees exactly the links up to and including *e*.
 //!
 //! Sightings are the join of the two tables, by observable: at the end of each epoch, one for each indicator in force and each event that is
-//! remembered. So it is the same whether the event came first or the indicator, and a link that goes takes its sightings back.
+//! remembered, unless the value is on an allow-list. So it is the same whether the event came first or the indicator, and a link that goes, or a list
+//! that comes, takes its sightings back.
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use sightline_schemas::avro::{OutputRecord, RecordType};
-use sightline_schemas::record::{Holder as ListedHolder, ObservableRecord, SightingRecord};
-use sightline_schemas::{EntityKey, Micros, ObservableKey, Role, StixId};
+use sightline_schemas::record::{Holder as ListedHolder, ObservableRecord};
+use sightline_schemas::{EntityKey, Micros, ObservableKey, Role};
 
 use super::Tick;
+use super::allowed::{Allowed, ListChange};
 use super::holders::{Holder, Holders};
+use super::sightings::{Before, Sightings, named_by};
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
-use crate::events::touches::{Touch, forget};
+use crate::events::touches::forget;
 use crate::events::{Hit, Probe};
 use crate::output::{Emission, Emitter};
 use crate::settings::LookBackSettings;
@@ -58,6 +61,8 @@ pub enum IndexMessage {
     Link(LinkChange),
     /// An event touched this; who names it?
     Probe(Probe),
+    /// An allow-list comes, changes or goes, to every worker.
+    Allow(u64, Box<ListChange>),
     /// The clock, to every worker.
     Tick(u64, Tick),
 }
@@ -68,7 +73,7 @@ impl IndexMessage {
             Self::Link(LinkChange { link: IndexLink { observable, .. }, .. }) | Self::Probe(Probe { observable, .. }) => {
                 u64::from(crate::state::table::vnode_of(observable.route()))
             }
-            Self::Tick(worker, _) => *worker,
+            Self::Allow(worker, _) | Self::Tick(worker, _) => *worker,
         }
     }
 }
@@ -107,28 +112,31 @@ pub fn index<'scope>(
     emitter: Emitter,
     tables: Rc<RefCell<Tables>>,
 ) -> Flow<'scope, IndexOut> {
+    let mut sightings = Sightings { allowed: Allowed::default(), settings: settings.look_back, emitter: emitter.clone() };
     messages.by_epoch(
         "Index",
         resume,
         IndexMessage::route,
         |_| false,
         move |epoch, messages, out| {
-            // What hydration tells again is in the restored table already.
-            if epoch <= resume {
-                return;
-            }
             let tables = &mut *tables.borrow_mut();
-            let mut links = Vec::new();
-            let mut probes = Vec::new();
-            let mut tick = None;
+            let (mut links, mut probes, mut lists, mut tick) = (Vec::new(), Vec::new(), Vec::new(), None);
             for message in messages {
                 match message {
                     IndexMessage::Link(change) => links.push(change),
                     IndexMessage::Probe(probe) => probes.push(probe),
+                    IndexMessage::Allow(_, change) => lists.push(change),
                     IndexMessage::Tick(_, now) => tick = Some(now),
                 }
             }
+            // Of what hydration tells again, the tables know all but the lists.
+            if epoch <= resume {
+                lists.iter().for_each(|change| sightings.allowed.apply(change));
+                return;
+            }
             let Some(tick) = tick else { return };
+            let mut before_epoch = Before::default();
+            sightings.change_lists(lists, tables, &mut before_epoch);
             // Withdrawals first: a change of times takes a link back and gives it again.
             links.sort_unstable_by(|a, b| (a.link.observable, a).cmp(&(b.link.observable, b)));
             for changes in links.chunk_by(|a, b| a.link.observable == b.link.observable) {
@@ -146,71 +154,22 @@ pub fn index<'scope>(
                 };
                 out.extend(emission.map(|emission| IndexOut::Row(Box::new(emission))));
                 if let Some(named_before) = named_before {
-                    look_back(*key, &named_before, origin, tables, &emitter, out);
+                    sightings.links_changed((*key, value), named_before, origin, tables, &mut before_epoch);
                 }
             }
+            sightings.settle(before_epoch, tables, out);
             probes.sort_unstable();
             for probes in probes.chunk_by(|a, b| a.observable == b.observable) {
-                touch(probes, tick.wall, &settings.look_back, tables, &emitter, out);
+                sightings.touched(probes, tick.wall, tables, out);
             }
-            forget(tables, epoch, tick.wall, &settings.look_back, |tables, key| !named_by(tables, key).is_empty());
+            forget(tables, epoch, tick.wall, &sightings.settings);
             if tick.snapshot {
                 tables.write(TableId::Index, epoch);
                 tables.write(TableId::Touches, epoch);
+                tables.write(TableId::Matched, epoch);
             }
         },
     )
-}
-
-/// The indicators for which this observable suffices, sorted. Compound patterns need more than one look-up.
-fn named_by(tables: &Tables, key: &ObservableKey) -> Vec<StixId> {
-    let holders = tables.index.get(key).map(|entry| entry.holders.iter());
-    holders.into_iter().flatten().filter(|(_, role, _)| *role == Role::Pattern).map(|(entity, _, _)| entity).collect()
-}
-
-/// An epoch changed who names an observable: gives the sightings of past events, and takes them back.
-fn look_back(key: ObservableKey, before: &[StixId], origin: SourceRef, tables: &Tables, emitter: &Emitter, out: &mut Vec<IndexOut>) {
-    let Some(touches) = tables.touches.get(&key) else { return };
-    let now = named_by(tables, &key);
-    let gone = before.iter().filter(|entity| !now.contains(entity)).map(|entity| (*entity, true));
-    let come = now.iter().filter(|entity| !before.contains(entity)).map(|entity| (*entity, false));
-    for (entity, retracted) in gone.chain(come) {
-        for touch in touches.iter() {
-            out.push(sighting(key, entity, touch, retracted, origin, emitter));
-        }
-    }
-}
-
-/// Events of one epoch touched an observable: answers them, gives the sightings of those that are new, and remembers them.
-fn touch(probes: &[Probe], now: Micros, settings: &LookBackSettings, tables: &mut Tables, emitter: &Emitter, out: &mut Vec<IndexOut>) {
-    let key = probes[0].observable;
-    let named = named_by(tables, &key);
-    let touches = tables.touches.get_or_default(key);
-    for Probe { event, id, seen, .. } in probes {
-        for entity in &named {
-            let entity = EntityKey { id: *entity, tenant: key.tenant };
-            out.push(IndexOut::Hit(Hit { event: *event, entity, observable: key, role: Role::Pattern }));
-        }
-        if touches.has(*id) {
-            continue;
-        }
-        let touch = Touch::new(*id, *seen, now);
-        touches.insert(touch);
-        out.extend(named.iter().map(|entity| sighting(key, *entity, &touch, false, event.at, emitter)));
-    }
-    if named.is_empty() {
-        touches.keep_newest(settings.events);
-        if touches.is_empty() {
-            tables.touches.remove(&key);
-        }
-    }
-}
-
-fn sighting(key: ObservableKey, entity: StixId, touch: &Touch, retracted: bool, origin: SourceRef, emitter: &Emitter) -> IndexOut {
-    let (tenant, entity_id, observable_id, event_id) = (key.tenant.to_string(), entity.to_string(), key.id(), touch.event.to_string());
-    let id = SightingRecord::id_of(&tenant, &entity_id, &observable_id, &event_id);
-    let record = SightingRecord { tenant, id, entity_id, observable_id, event_id, seen: touch.seen, retracted };
-    IndexOut::Row(Box::new(emitter.upsert(&OutputRecord::Sighting(record), origin)))
 }
 
 /// Applies an epoch's changes of an observable's links; returns the record that last brought one of them.

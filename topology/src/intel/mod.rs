@@ -8,8 +8,11 @@
 //! | [`changes`] | parts what changed by where it goes |
 //! | [`observed`] | observed data ⋈ the objects it refers to |
 //! | [`relations`] | relations ⋈ their two ends; references to what never came |
-//! | [`index`] | observables and who holds them |
+//! | [`index`] | observables, who holds them, and which events touched them |
+//! | [`sightings`] | the join of the two: a part of the index |
+//! | [`allowed`] | the allow-lists in force |
 //! | [`holders`], [`provenance`] | their rows, packed |
+pub mod allowed;
 pub mod changes;
 pub mod entities;
 pub mod head;
@@ -19,6 +22,7 @@ pub mod observed;
 pub mod packages;
 pub mod provenance;
 pub mod relations;
+pub mod sightings;
 
 use serde::{Deserialize, Serialize};
 use sightline_formats::IntelObject;
