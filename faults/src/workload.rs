@@ -1,7 +1,7 @@
 //! What goes into a cell: steps of files and removals, made from a number alone.
 //!
 //! Part of it is bundled real data (`demo/`), the rest is generated: small bundles that contradict, repeat, revoke and complete one another, with bad
-//! objects among them, and events that touch what they name.
+//! objects among them, allow-lists, and events that touch what they name.
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -118,8 +118,20 @@ impl World {
     }
 
     fn bundle(&mut self, rng: &mut Rng) -> Vec<u8> {
+        if rng.u8(0..12) == 0 {
+            return self.allow_list(rng);
+        }
         let objects: Vec<Value> = (0..rng.usize(1..8)).map(|_| self.object(rng)).collect();
         json!({ "type": "bundle", "id": format!("bundle--{}", uuid(rng)), "objects": objects }).to_string().into_bytes()
+    }
+
+    /// Of some addresses, and a network of which most are no addresses.
+    fn allow_list(&mut self, rng: &mut Rng) -> Vec<u8> {
+        self.clock += rng.u32(0..3);
+        let version = 20_240_000 + (1 + self.clock / 28 % 12) * 100 + 1 + (self.clock + rng.u32(0..5)) % 28;
+        let entries: Vec<&str> =
+            (0..rng.usize(0..4)).map(|_| pick(rng, &self.addresses)).chain(["198.51.100.12/29", "300.0.0.0/8"]).collect();
+        json!({ "name": format!("list {}", rng.u8(0..2)), "type": "cidr", "version": version, "list": entries }).to_string().into_bytes()
     }
 
     fn object(&mut self, rng: &mut Rng) -> Value {
