@@ -76,15 +76,17 @@ impl Default for EventSettings {
 pub struct LookBackSettings {
     /// For how long at least, in milliseconds of journalled time since an event came. A sighting that is older stays as it is.
     pub keep_ms: i64,
-    /// How many events of an observable that no indicator names; the newest stay. Of one that is named, all.
+    /// About how many events of an observable that no indicator names; the newest stay.
     pub events: usize,
+    /// About how many of one that is named. Sightings of older ones stay as they are.
+    pub named_events: usize,
     /// About how many observables in all workers; those that no indicator names and no event touched for longest go first. One takes 72 bytes.
     pub observables: usize,
 }
 
 impl Default for LookBackSettings {
     fn default() -> Self {
-        Self { keep_ms: 30 * 86_400_000, events: 100, observables: 20_000_000 }
+        Self { keep_ms: 30 * 86_400_000, events: 100, named_events: 100_000, observables: 20_000_000 }
     }
 }
 

@@ -24,8 +24,8 @@ enum Entries {
     Values(HashSet<Box<str>>, Hosts),
     /// Hosts.
     Hosts(Hosts),
-    /// Networks by the length of their prefix; addresses of version 4 as those of version 6 that they are mapped to.
-    Networks(BTreeMap<u8, HashSet<u128>>),
+    /// Networks, by whether they are of version 4 and the length of their prefix.
+    Networks(BTreeMap<(bool, u8), HashSet<u128>>),
     /// Texts within the value.
     Parts(Vec<Box<str>>),
     /// Expressions.
@@ -59,7 +59,7 @@ impl AllowList {
             "hostname" => Entries::Hosts(Hosts::of(list.iter())),
             "cidr" => Entries::Networks(networks(&list)),
             "substring" => Entries::Parts(list.iter().map(|part| lower(part)).filter(|part| !part.is_empty()).collect()),
-            "regex" => Entries::Expressions(Box::new(expressions(&list))),
+            "regex" => Entries::Expressions(Box::new(expressions(&list).unwrap_or_else(RegexSet::empty))),
             _ => {
                 let (hosts, values): (Vec<&String>, Vec<&String>) = list.iter().partition(|entry| entry.starts_with('.'));
                 Entries::Values(values.into_iter().flat_map(|value| spellings(value)).collect(), Hosts::of(hosts.into_iter()))
@@ -77,8 +77,8 @@ impl AllowList {
             Entries::Values(values, hosts) => values.contains(value) || values.contains(&*lower(value)) || hosts.has(kind, value),
             Entries::Hosts(hosts) => hosts.has(kind, value),
             Entries::Networks(networks) => value.parse::<IpAddr>().is_ok_and(|address| {
-                let bits = mapped(address);
-                networks.iter().any(|(length, networks)| networks.contains(&(bits & mask(*length))))
+                let (of_four, bits) = bits(address);
+                networks.iter().any(|((four, length), networks)| *four == of_four && networks.contains(&(bits & mask(*length))))
             }),
             Entries::Parts(parts) => {
                 let value = lower(value);
@@ -91,7 +91,7 @@ impl AllowList {
 
 impl Hosts {
     fn of<'a>(list: impl Iterator<Item = &'a String>) -> Self {
-        Self(list.map(|host| lower(host.trim_start_matches(['.', '*']))).collect())
+        Self(list.filter_map(|entry| host(entry)).collect())
     }
 
     fn has(&self, kind: Kind, value: &str) -> bool {
@@ -121,7 +121,8 @@ fn host_of(kind: Kind, value: &str) -> Option<&str> {
             Some(host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())).map_or(host, |(host, _)| host))
         }
         Kind::EmailAddr => value.rsplit_once('@').map(|(_, host)| host),
-        _ => Some(value),
+        Kind::DomainName | Kind::Ipv4Addr | Kind::Ipv6Addr => Some(value),
+        _ => None,
     }
 }
 
@@ -130,10 +131,11 @@ fn with_parents(host: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(host), |host| host.split_once('.').map(|(_, parent)| parent))
 }
 
-fn mapped(address: IpAddr) -> u128 {
+/// Whether an address is of version 4, and its bits, the first one highest.
+fn bits(address: IpAddr) -> (bool, u128) {
     match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits(),
+        IpAddr::V4(address) => (true, u128::from(address.to_bits()) << 96),
+        IpAddr::V6(address) => (false, address.to_bits()),
     }
 }
 
@@ -141,11 +143,11 @@ fn mask(length: u8) -> u128 {
     u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }
 
-fn networks(list: &[String]) -> BTreeMap<u8, HashSet<u128>> {
-    let mut networks: BTreeMap<u8, HashSet<u128>> = BTreeMap::new();
+fn networks(list: &[String]) -> BTreeMap<(bool, u8), HashSet<u128>> {
+    let mut networks: BTreeMap<(bool, u8), HashSet<u128>> = BTreeMap::new();
     for network in list.iter().filter_map(|entry| network(entry)) {
-        let length = network.prefix_len() + if network.addr().is_ipv4() { 96 } else { 0 };
-        networks.entry(length).or_default().insert(mapped(network.addr()) & mask(length));
+        let ((four, bits), length) = (bits(network.addr()), network.prefix_len());
+        networks.entry((four, length)).or_default().insert(bits & mask(length));
     }
     networks
 }
@@ -156,20 +158,38 @@ pub(super) fn network(entry: &str) -> Option<IpNet> {
     entry.parse().ok().or_else(|| entry.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-fn expressions(list: &[String]) -> RegexSet {
+/// All expressions as one automaton, unless that is too large.
+pub(super) fn expressions(list: &[String]) -> Option<RegexSet> {
     let patterns: Vec<String> = list.iter().filter_map(|entry| expression(entry)).collect();
-    RegexSetBuilder::new(patterns).size_limit(REGEX_BYTES).build().unwrap_or_else(|_| RegexSet::empty())
+    RegexSetBuilder::new(patterns).size_limit(REGEX_BYTES).build().ok()
 }
 
-/// `/…/i`, or the expression alone; none if it is not one.
+/// `/…/i`, or the expression alone; none if it is not one, or is empty.
 pub(super) fn expression(entry: &str) -> Option<String> {
+    const FLAGS: &str = "imsx";
     let bare = entry.strip_prefix('/').and_then(|rest| rest.rsplit_once('/'));
-    let (pattern, flags) = bare.unwrap_or((entry, ""));
-    let flags: String = flags.chars().filter(|flag| "imsx".contains(*flag)).collect();
+    let (pattern, flags) = bare.filter(|(_, flags)| flags.chars().all(|flag| FLAGS.contains(flag))).unwrap_or((entry, ""));
     // The expressions are PHP's, where any character may be escaped.
     let pattern = pattern.replace("\\@", "@").replace("\\/", "/");
+    if pattern.trim().is_empty() {
+        return None;
+    }
     let pattern = if flags.is_empty() { pattern } else { format!("(?{flags}){pattern}") };
     regex::RegexBuilder::new(&pattern).size_limit(REGEX_BYTES).build().is_ok().then_some(pattern)
+}
+
+/// A host as values are normalised, without what stands before it for "and all below"; none if it is no host.
+pub(super) fn host(entry: &str) -> Option<Box<str>> {
+    let bare = entry.trim().trim_start_matches("*.").trim_start_matches('.');
+    let is_written_so = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii() || matches!(byte, b'.' | b'-' | b'_' | b':');
+    if !bare.bytes().all(is_written_so) || !bare.chars().any(char::is_alphanumeric) {
+        return None;
+    }
+    let kinds = [Kind::Ipv4Addr, Kind::Ipv6Addr, Kind::DomainName];
+    let known = kinds.into_iter().find_map(|kind| Observable::new(kind, bare).ok()).map(|host| host.value().into());
+    // A name of one label is a host too: a top-level domain, or one's own.
+    let is_label = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) || text.starts_with("xn--");
+    known.or_else(|| is_label(bare).then(|| lower(bare)))
 }
 
 /// What an attribute of MISP is called here.
@@ -189,6 +209,13 @@ fn kinds_of(attribute: &str) -> &'static [Kind] {
         "regkey" => &[Kind::WindowsRegistryKey],
         "user-agent" => &[Kind::UserAgent],
         "AS" => &[Kind::AutonomousSystem],
+        "x509-fingerprint-md5" | "x509-fingerprint-sha1" | "x509-fingerprint-sha256" => &[Kind::X509Fingerprint],
+        "ja3-fingerprint-md5" => &[Kind::Ja3],
+        "btc" | "xmr" | "dash" => &[Kind::CryptoWallet],
+        "iban" | "bank-account-nr" | "cc-number" => &[Kind::BankAccount],
+        "mac-address" | "mac-eui-64" => &[Kind::MacAddr],
+        "phone-number" => &[Kind::PhoneNumber],
+        "vulnerability" => &[Kind::Vulnerability],
         _ => &[],
     }
 }
@@ -206,7 +233,8 @@ mod tests {
 
     #[test]
     fn each_type_of_list_means_what_misp_means_by_it() {
-        let hosts = list("hostname", &["domain", "url"], &["Example.org", ".cdn.example"]);
+        let hosts = list("hostname", &["domain", "url"], &["Example.org", ".cdn.example", "bücher.example", "*.shop.example"]);
+        assert!(hosts.has(Kind::DomainName, "xn--bcher-kva.example") && hosts.has(Kind::DomainName, "a.shop.example"));
         assert!(
             hosts.has(Kind::DomainName, "example.org")
                 && hosts.has(Kind::DomainName, "a.b.example.org")
@@ -228,7 +256,11 @@ mod tests {
             assert_eq!(networks.has(Kind::Ipv4Addr, address), expected, "{address}");
         }
         let everything = list("cidr", &["ip-dst"], &["::/0"]);
-        assert!(everything.has(Kind::Ipv4Addr, "198.51.100.1") && !everything.has(Kind::DomainName, "example.org"));
+        assert!(
+            everything.has(Kind::Ipv6Addr, "2001:db8::1") && !everything.has(Kind::Ipv4Addr, "198.51.100.1"),
+            "each version for itself"
+        );
+        assert!(list("cidr", &[], &["0.0.0.0/0"]).has(Kind::Ipv4Addr, "198.51.100.1") && !everything.has(Kind::DomainName, "example.org"));
         let values = list("string", &["sha256", "domain"], &["EXAMPLE.org", "00FF"]);
         assert!(
             values.has(Kind::DomainName, "example.org")
@@ -237,7 +269,7 @@ mod tests {
         );
         let parts = list("substring", &["domain"], &["sandbox"]);
         assert!(parts.has(Kind::DomainName, "my.Sandbox.example") && !parts.has(Kind::DomainName, "sand.box"));
-        let expressions = list("regex", &["email-src"], &[r"/^(security|noc|soc|abuse)\@.*\..*$/i", "/(/"]);
+        let expressions = list("regex", &["email-src"], &[r"/^(security|noc|soc|abuse)\@.*\..*$/i", "/(/", "//", "/wp-admin/setup"]);
         assert!(expressions.has(Kind::EmailAddr, "SOC@example.org") && !expressions.has(Kind::EmailAddr, "evil@example.org"));
     }
 }

@@ -2,15 +2,15 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use chrono::NaiveDate;
 use regex::bytes::Regex;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use sightline_schemas::observable::MAX_VALUE_BYTES;
 use sightline_schemas::{Micros, StixId, TypeName};
 use uuid::Uuid;
 
 use super::TYPE;
-use super::matcher::{expression, network};
+use super::matcher::{expression, expressions, host, network};
 use crate::intel::{Counted, IntelItem, PackageDigest};
 use crate::limits::Limits;
 use crate::parts::Parts;
@@ -19,8 +19,6 @@ use crate::stix::object_from_doc;
 
 /// The namespace of lists; drawn once at random.
 const NAMESPACE: Uuid = Uuid::from_u128(0x9d0b_7a5e_44c1_4c5b_8a72_e0c9_13f6_2bd8);
-/// Entries an object: a longer list is several, for objects have a bound.
-const ENTRIES: usize = 10_000;
 
 #[derive(Deserialize)]
 struct Warninglist {
@@ -28,22 +26,48 @@ struct Warninglist {
     #[serde(default)]
     description: String,
     #[serde(default)]
-    version: u64,
+    version: Version,
     #[serde(rename = "type", default = "string")]
     ty: String,
     #[serde(default)]
     matching_attributes: Vec<String>,
-    list: Vec<String>,
+    list: Vec<Value>,
 }
 
 fn string() -> String {
     "string".into()
 }
 
+/// A number that counts up, written as such or as a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Version {
+    Number(u64),
+    Text(String),
+}
+
+impl Default for Version {
+    fn default() -> Self {
+        Self::Number(0)
+    }
+}
+
+impl Version {
+    /// As the instant of the object's version: seconds, so that it rises with the number, whether that counts, is a date or a date with an hour.
+    fn instant(&self) -> Option<Micros> {
+        const LATEST: u64 = 253_402_300_799;
+        let number = match self {
+            Self::Number(number) => *number,
+            Self::Text(text) => text.trim().parse().ok()?,
+        };
+        i64::try_from(number.min(LATEST)).ok().map(|seconds| Micros(seconds * 1_000_000))
+    }
+}
+
 /// The properties that come before the list, whichever they are, and the beginning of a list of texts.
 static MARK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let before = r#"\s*"(name|description|version|type|matching_attributes)"\s*:\s*("([^"\\]|\\.)*"|\d+|\[[^\]{]*\])\s*,"#;
-    Regex::new(&format!(r#"(?-u)^\{{({before})*\s*"list"\s*:\s*\[\s*("|\])"#)).ok()
+    Regex::new(&format!(r#"(?-u)^\{{({before})+\s*"list"\s*:\s*\[\s*("|\])"#)).ok()
 });
 
 /// Whether JSON that begins with `head` is a warninglist.
@@ -60,53 +84,67 @@ pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelI
     })?;
     let Ok(ty) = TypeName::new(TYPE) else { return Ok(counted.finish()) };
     let Warninglist { name, description, version, ty: list_type, matching_attributes, list } = list;
+    let refuse =
+        |position: &str, message: String| Poison::validate(position.into(), "invalid-warninglist", message, name.as_bytes(), limits);
     if !["string", "substring", "hostname", "cidr", "regex"].contains(&list_type.as_str()) {
-        let message = format!("type {list_type:?} of the list is none of string, substring, hostname, cidr, regex");
-        return Err(Poison::validate("$.type".into(), "invalid-warninglist", message, list_type.as_bytes(), limits));
+        return Err(refuse("$.type", format!("type {list_type:?} of the list is none of string, substring, hostname, cidr, regex")));
     }
+    let Some(modified) = version.instant() else { return Err(refuse("$.version", "expected a number that counts up".into())) };
     let mut kept = Vec::with_capacity(list.len());
     for (entry, at) in list.into_iter().zip(0..) {
-        let wrong = match list_type.as_str() {
-            "cidr" if network(&entry).is_none() => Some("expected an address or a network, as in 198.51.100.0/24"),
-            "regex" if expression(&entry).is_none() => {
-                Some("expected an expression without look-around and back-references, of a bounded size")
-            }
-            _ => None,
+        let entry = match entry {
+            Value::String(entry) => match check(&list_type, &entry) {
+                Ok(()) => Ok(entry),
+                Err(expected) => Err((expected, entry)),
+            },
+            other => Err(("expected a text", other.to_string())),
         };
-        match wrong {
-            Some(expected) => {
-                counted.poison(Poison::validate(format!("$.list[{at}]"), "invalid-entry", expected, entry.as_bytes(), limits))
+        match entry {
+            Ok(entry) => kept.push(entry),
+            Err((expected, other)) => {
+                counted.poison(Poison::validate(format!("$.list[{at}]"), "invalid-entry", expected, other.as_bytes(), limits));
             }
-            None => kept.push(entry),
         }
     }
-    let modified = instant(version).to_string();
-    let total = kept.len().div_ceil(ENTRIES).max(1);
-    for part in 0..total {
-        let entries = &kept[part * ENTRIES..((part + 1) * ENTRIES).min(kept.len())];
-        let id = StixId::new(ty, Uuid::new_v5(&NAMESPACE, format!("{name}\n{part}").as_bytes()));
-        let named = if total == 1 { name.clone() } else { format!("{name} ({} of {total})", part + 1) };
-        let document = json!({
-            "type": TYPE, "spec_version": "2.1", "id": id.to_string(), "created": modified, "modified": modified, "name": named,
-            "list_description": description, "list_type": list_type, "matching_attributes": matching_attributes, "list": entries,
-        });
-        match object_from_doc(&document.to_string(), limits) {
-            Ok(object) => counted.object(part as u64, Box::new(object)),
-            Err(poison) => counted.poison(poison),
-        }
+    if list_type == "regex" && expressions(&kept).is_none() {
+        return Err(refuse("$.list", "the expressions are too large together; make several lists of them".into()));
+    }
+    let id = StixId::new(ty, Uuid::new_v5(&NAMESPACE, name.as_bytes()));
+    let modified = modified.to_string();
+    let document = json!({
+        "type": TYPE, "spec_version": "2.1", "id": id.to_string(), "created": modified, "modified": modified, "name": name,
+        "list_description": description, "list_type": list_type, "matching_attributes": matching_attributes, "list": kept,
+    });
+    let document = document.to_string();
+    if document.len() > limits.object_bytes {
+        let message = format!(
+            "the list takes {} bytes, more than limits.object_bytes ({}) allows; make several of it",
+            document.len(),
+            limits.object_bytes
+        );
+        return Err(refuse("$", message));
+    }
+    match object_from_doc(&document, limits) {
+        Ok(object) => counted.object(0, Box::new(object)),
+        Err(poison) => counted.poison(poison),
     }
     Ok(counted.finish())
 }
 
-/// A version is a date (`20260405`), or a number that counts up.
-fn instant(version: u64) -> Micros {
-    const DAY: i64 = 86_400_000_000;
-    let of_date = |number: u64| {
-        let (year, month, day) = (i32::try_from(number / 10_000).ok()?, (number / 100 % 100) as u32, (number % 100) as u32);
-        Some(NaiveDate::from_ymd_opt(year, month, day)?.signed_duration_since(NaiveDate::default()).num_days() * DAY)
-    };
-    let counted = i64::try_from(version.min(1 << 30)).unwrap_or(0) * 1_000_000;
-    Micros((19_700_101..=99_991_231).contains(&version).then(|| of_date(version)).flatten().unwrap_or(counted))
+/// Whether an entry can be in force on a list of that type; else what was expected.
+fn check(list_type: &str, entry: &str) -> Result<(), &'static str> {
+    if entry.trim().is_empty() {
+        return Err("expected a text that is not empty: it would allow everything, or nothing");
+    }
+    if entry.len() > MAX_VALUE_BYTES || entry.contains('\0') {
+        return Err("expected a text of at most 8 KiB without U+0000");
+    }
+    match list_type {
+        "cidr" if network(entry).is_none() => Err("expected an address or a network, as in 198.51.100.0/24"),
+        "hostname" if host(entry).is_none() => Err("expected the name of a host, or an address"),
+        "regex" if expression(entry).is_none() => Err("expected an expression without look-around and back-references, of a bounded size"),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +173,6 @@ mod tests {
         let (objects, poisons) = read(LIST);
         let [object] = &objects[..] else { panic!("{} objects", objects.len()) };
         assert_eq!((object.id.ty().as_str(), object.name.as_deref()), (TYPE, Some("Two of ours")));
-        assert_eq!(object.modified.unwrap().to_string(), "2026-04-05T00:00:00Z");
         assert!(object.holds.is_empty(), "a list names no indicators: {:?}", object.holds);
         let list = AllowList::of(&object.doc).unwrap();
         assert!(
@@ -146,22 +183,51 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_several_objects() {
-        let entries: Vec<String> = (0..25_000).map(|number| format!("host-{number}.example")).collect();
-        let (objects, poisons) = read(&json!({ "name": "long", "type": "hostname", "version": 3, "list": entries }).to_string());
-        assert_eq!((objects.len(), poisons.len()), (3, 0));
-        let lists: Vec<_> = objects.iter().map(|object| AllowList::of(&object.doc).unwrap()).collect();
-        assert!(entries.iter().all(|host| lists.iter().any(|list| list.has(Kind::DomainName, host))));
+    fn versions_rise_with_their_numbers_whatever_these_are() {
+        let at = |version: &str| read(&format!(r#"{{"name":"n","version":{version},"list":[]}}"#)).0[0].modified.unwrap();
+        // Counted, a date, a date with an hour, a date with a number, seconds, one beyond all calendars.
+        let versions = ["0", "5", "20260405", "\"20260406\"", "26081010", "26081401", "2026040501", "18446744073709551615"];
+        assert!(versions.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{:?}", versions.map(at));
+        assert_eq!(read(r#"{"name":"n","version":"one","list":[]}"#).1[0].position, "$.version");
+    }
+
+    #[test]
+    fn a_bad_entry_of_any_type_costs_only_itself() {
+        for (ty, bad) in [
+            ("regex", "[\"\",\"//\",\"(\"]"),
+            ("hostname", "[\"\",\"a b\",\"-\"]"),
+            ("cidr", "[\"1.2.3.4/40\",5,null]"),
+            ("string", "[\"\",\"a\\u0000b\",7]"),
+            ("substring", "[\"\",\" \",[]]"),
+        ] {
+            let (objects, poisons) = read(&format!(r#"{{"name":"n","type":"{ty}","list":{bad}}}"#));
+            assert_eq!(poisons.iter().map(|poison| poison.reason).collect::<Vec<_>>(), ["invalid-entry"; 3], "{ty}");
+            assert_eq!(objects.len(), 1, "{ty}");
+        }
+    }
+
+    #[test]
+    fn a_list_beyond_the_bound_of_objects_is_refused_as_a_whole() {
+        let limits = Limits { object_bytes: 1_000, ..Limits::default() };
+        let text = json!({ "name": "long", "list": vec!["host.example"; 100] }).to_string();
+        let refused = parse(&[Bytes::from(text)], &limits, &mut |_| panic!("nothing of it")).unwrap_err();
+        assert!(refused.message.contains("limits.object_bytes (1000)"), "{}", refused.message);
     }
 
     #[test]
     fn a_warninglist_is_told_from_other_json_and_one_that_is_broken_says_where() {
         assert!(is_warninglist(LIST.as_bytes()));
         assert!(is_warninglist(br#"{"name":"a \" b","version":1,"list":[]}"#));
-        for other in [r#"{"list":[{"a":1}]}"#, r#"{"event":"x","list":["a"]}"#, r#"{"type":"bundle","objects":[]}"#, r#"["a"]"#] {
+        for other in [
+            r#"{"list":["a"],"name":"b"}"#,
+            r#"{"name":"b","list":[{"a":1}]}"#,
+            r#"{"event":"x","list":["a"]}"#,
+            r#"{"type":"bundle","objects":[]}"#,
+            r#"["a"]"#,
+        ] {
             assert!(!is_warninglist(other.as_bytes()), "{other}");
         }
-        let (_, poisons) = read("{\"name\":\"x\",\n\"list\":[1]}");
+        let (_, poisons) = read("{\"name\":\"x\",\n\"list\":1}");
         assert_eq!((poisons[0].position.as_str(), poisons[0].reason), ("line 2", "invalid-warninglist"));
         assert_eq!(read(r#"{"name":"x","type":"fuzzy","list":[]}"#).1[0].reason, "invalid-warninglist");
     }

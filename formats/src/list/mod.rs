@@ -117,3 +117,29 @@ fn recognise(text: &str) -> Option<Observable> {
     };
     Observable::new(kind, text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bytes::Bytes;
+
+    use crate::{IntelFormat, IntelItem, Limits, object_from_doc, parse_intel};
+
+    #[test]
+    fn an_indicator_of_a_list_is_the_same_when_it_is_read_again_from_its_document() {
+        let texts =
+            ["198.51.100.7\nevil.example\n", "value,type,seen,tags\nevil.example,domain,2026-01-01T00:00:00Z,bad\n198.51.100.7,ip,,\n"];
+        for (text, format) in texts.into_iter().zip([IntelFormat::List, IntelFormat::Csv]) {
+            let (parts, limits, mut objects) = ([Bytes::from_static(text.as_bytes())], Limits::default(), Vec::new());
+            let mut take = |item| match item {
+                IntelItem::Object { object, .. } => objects.push(*object),
+                IntelItem::Poison(poison) => panic!("{poison:?}"),
+            };
+            parse_intel(format, &parts, &limits, &mut take).unwrap();
+            assert_eq!(objects.len(), 2, "{text}");
+            for object in objects {
+                assert_eq!(object_from_doc(&object.doc, &limits).unwrap(), object, "{text}");
+            }
+        }
+    }
+}

@@ -23,7 +23,7 @@ pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelI
     let mut counted = Counted::new("stix", out);
     let mut splitter = Splitter::new(limits);
     let mut element = |element: Element<'_>| match element {
-        Element::Object { index, bytes } => match object::read(&object::path(index), bytes, limits) {
+        Element::Object { index, bytes } => match object::read(&object::path(index), bytes, object::Ask::Standard, limits) {
             Ok(object) => counted.object(index.unwrap_or(0), Box::new(object)),
             Err(poison) => counted.poison(poison),
         },
@@ -47,10 +47,10 @@ pub(crate) fn parse(parts: &[Bytes], limits: &Limits, out: &mut dyn FnMut(IntelI
     Ok(digest)
 }
 
-/// Reads an object's canonical JSON again.
+/// Reads an object's canonical JSON again, whatever format it was made of.
 ///
 /// # Errors
 /// A [`Poison`] when it breaks the limits, or is not an object's JSON.
 pub fn object_from_doc(doc: &str, limits: &Limits) -> Result<IntelObject, Poison> {
-    object::read("$", doc.as_bytes(), limits).map_err(|poison| Poison { stage: Stage::Parse, ..poison })
+    object::read("$", doc.as_bytes(), object::Ask::Readable, limits).map_err(|poison| Poison { stage: Stage::Parse, ..poison })
 }

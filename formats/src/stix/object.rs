@@ -26,8 +26,17 @@ pub(super) fn wrong<T>(property: &str, reason: &'static str, message: impl Into<
     Err(Wrong { property: property.into(), reason, message: message.into() })
 }
 
+/// What is asked of an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// What the standard asks of what comes in.
+    Standard,
+    /// That it can be read: it is a document of ours, which was checked when it came, or made of a list, whose indicators may have no times.
+    Readable,
+}
+
 /// Reads an object's bytes.
-pub(super) fn read(path: &str, bytes: &[u8], limits: &Limits) -> Result<IntelObject, Poison> {
+pub(super) fn read(path: &str, bytes: &[u8], ask: Ask, limits: &Limits) -> Result<IntelObject, Poison> {
     let value: Value = match serde_json::from_slice(bytes) {
         Ok(value) => value,
         Err(error) => {
@@ -38,13 +47,13 @@ pub(super) fn read(path: &str, bytes: &[u8], limits: &Limits) -> Result<IntelObj
     let Value::Object(object) = value else {
         return Err(Poison::parse(path.into(), "not-an-object", "expected an object", bytes, limits));
     };
-    convert(object, limits).map_err(|wrong| {
+    convert(object, ask, limits).map_err(|wrong| {
         let position = if wrong.property.is_empty() { path.to_owned() } else { format!("{path}.{}", wrong.property) };
         Poison::validate(position, wrong.reason, wrong.message, bytes, limits)
     })
 }
 
-fn convert(object: Map<String, Value>, limits: &Limits) -> Result<IntelObject, Wrong> {
+fn convert(object: Map<String, Value>, ask: Ask, limits: &Limits) -> Result<IntelObject, Wrong> {
     let ty = required_text(&object, "type")?.to_owned();
     let id_text = required_text(&object, "id")?;
     let id = match StixId::parse(id_text) {
@@ -60,7 +69,7 @@ fn convert(object: Map<String, Value>, limits: &Limits) -> Result<IntelObject, W
     let version = version(&object, &ty)?;
     let created = instant(&object, "created")?;
     let modified = instant(&object, "modified")?;
-    if required::is_standard(&ty) {
+    if ask == Ask::Standard && required::is_standard(&ty) {
         for property in ["created", "modified"] {
             if !object.contains_key(property) {
                 return wrong(property, "missing-property", format!("{ty} needs `{property}`"));
@@ -74,8 +83,10 @@ fn convert(object: Map<String, Value>, limits: &Limits) -> Result<IntelObject, W
     {
         return wrong("modified", "invalid-time", "`modified` is before `created`");
     }
-    check_properties(&object, &ty, version)?;
-    rules::check(&object, &ty, version)?;
+    if ask == Ask::Standard {
+        check_properties(&object, &ty, version)?;
+        rules::check(&object, &ty, version)?;
+    }
 
     let revoked = flag(&object, "revoked")?.unwrap_or(false);
     let valid_from = instant(&object, "valid_from")?;

@@ -1,7 +1,7 @@
 //! Looking back: which events touched an observable, kept for a while, so that an indicator that comes later finds them, and one that goes takes
 //! back what it found.
 //!
-//! Observables that an indicator names keep every touch, for each is a sighting that may have to be taken back; the others keep the newest few.
+//! Observables that an indicator names keep many touches, for each is a sighting that may have to be taken back; the others keep the newest few.
 //! Time is that of the journal, so that all workers and every replay forget the same.
 use serde::{Deserialize, Serialize};
 use sightline_schemas::{ContentHash, Micros, ObservableKey};
@@ -33,7 +33,7 @@ impl Touch {
 fn minutes(at: Micros) -> i32 {
     const MINUTE: i64 = 60_000_000;
     // Four thousand years.
-    i32::try_from(at.0.div_euclid(MINUTE)).unwrap_or(i32::MAX)
+    at.0.div_euclid(MINUTE).clamp(i32::MIN.into(), i32::MAX.into()) as i32
 }
 
 /// The touches of an observable, sorted by event.
@@ -63,12 +63,12 @@ impl Touches {
         }
     }
 
-    /// Keeps the newest `most`.
+    /// Keeps the newest `most`, once there are an eighth more: to find them takes a look at all.
     pub fn keep_newest(&mut self, most: usize) {
         let over = self.0.len().saturating_sub(most);
         if most == 0 {
             self.0 = Few::default();
-        } else if over > 0 {
+        } else if over > most / 8 {
             let mut by_age: Vec<_> = self.0.iter().map(|touch| (touch.arrived, touch.seen, touch.event)).collect();
             let (_, oldest_kept, _) = by_age.select_nth_unstable(over);
             let oldest_kept = *oldest_kept;
@@ -85,10 +85,14 @@ impl Touches {
     }
 }
 
-/// Forgets what is too old or too much, in one vnode an epoch: which one follows from the epoch, so that the number of workers takes no part.
+/// Forgets what is too old or too much, in one vnode every few epochs: which one follows from the epoch, so that the number of workers takes no part.
 pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBackSettings) {
-    let vnode = epoch.0 as u8;
-    let first_kept = minutes(Micros(now.0.saturating_sub(settings.keep_ms.saturating_mul(1_000))));
+    const EVERY: u64 = 8;
+    if !epoch.0.is_multiple_of(EVERY) {
+        return;
+    }
+    let vnode = (epoch.0 / EVERY) as u8;
+    let first_kept = minutes(Micros(now.0.saturating_sub(settings.keep_ms.max(0).saturating_mul(1_000))));
     let is_old = |touches: &Touches| touches.iter().any(|touch| touch.arrived < first_kept);
     let old: Vec<ObservableKey> = tables.touches.iter_vnode(vnode).filter(|(_, touches)| is_old(touches)).map(|(key, _)| *key).collect();
     for key in old {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sightline_schemas::avro::OutputRecord;
 use sightline_schemas::record::SightingRecord;
-use sightline_schemas::{EntityKey, Micros, ObservableKey, Role, StixId};
+use sightline_schemas::{EntityKey, Micros, ObservableKey, Role, StixId, TenantId};
 
 use super::allowed::{Allowed, ListChange};
 use super::index::IndexOut;
@@ -41,13 +41,18 @@ impl Sightings {
     /// Allow-lists change: first of all in an epoch, for the tables are still those of the one before.
     pub fn change_lists(&mut self, mut changes: Vec<Box<ListChange>>, tables: &Tables, before: &mut Before) {
         changes.sort_unstable();
-        let Some(origin) = changes.iter().map(|change| change.origin).max() else { return };
-        let were: Vec<_> = tables.matched.iter().map(|(key, value)| (key, value, self.allowed.has(key, value))).collect();
+        changes.retain(|change| self.allowed.changes(change));
+        let tenants: BTreeMap<TenantId, SourceRef> = changes.iter().map(|change| (change.list.tenant, change.origin)).collect();
+        if tenants.is_empty() {
+            return;
+        }
+        let of_tenants = tables.matched.iter().filter(|(key, _)| tenants.contains_key(&key.tenant));
+        let were: Vec<_> = of_tenants.map(|(key, value)| (key, value, self.allowed.has(key, value))).collect();
         changes.iter().for_each(|change| self.allowed.apply(change));
         for (key, value, was) in were {
             if was != self.allowed.has(key, value) {
                 let sighted = if was { Vec::new() } else { named_by(tables, key) };
-                before.0.insert(*key, (sighted, origin));
+                before.0.insert(*key, (sighted, tenants[&key.tenant]));
             }
         }
     }
@@ -67,7 +72,7 @@ impl Sightings {
             _ => {}
         }
         // Unless lists changed about it, which was noted, it was allowed before if it is now.
-        let sighted = if self.allowed.has(&key, value) { Vec::new() } else { named };
+        let sighted = if named.is_empty() || self.allowed.has(&key, value) { Vec::new() } else { named };
         let noted = before.0.entry(key).or_insert((sighted, origin));
         noted.1 = noted.1.max(origin);
     }
@@ -78,8 +83,8 @@ impl Sightings {
             let is_allowed = tables.matched.get(&key).is_some_and(|value| self.allowed.has(&key, value));
             let now = if is_allowed { Vec::new() } else { named_by(tables, &key) };
             let Some(touches) = tables.touches.get(&key) else { continue };
-            let gone = before.iter().filter(|entity| !now.contains(entity)).map(|entity| (*entity, true));
-            let come = now.iter().filter(|entity| !before.contains(entity)).map(|entity| (*entity, false));
+            let gone = before.iter().filter(|entity| now.binary_search(entity).is_err()).map(|entity| (*entity, true));
+            let come = now.iter().filter(|entity| before.binary_search(entity).is_err()).map(|entity| (*entity, false));
             for (entity, retracted) in gone.chain(come) {
                 out.extend(touches.iter().map(|touch| self.sighting(key, entity, touch, retracted, origin)));
             }
@@ -93,7 +98,8 @@ impl Sightings {
         if !named.is_empty() && !tables.matched.contains(key) {
             tables.matched.insert(*key, value.clone());
         }
-        let sighted: &[StixId] = if self.allowed.has(key, value) { &[] } else { &named };
+        // Lists are asked about what is named alone: that is little.
+        let sighted: &[StixId] = if named.is_empty() || self.allowed.has(key, value) { &[] } else { &named };
         let touches = tables.touches.get_or_default(*key);
         for Probe { event, id, seen, .. } in probes {
             for entity in sighted {
@@ -107,11 +113,10 @@ impl Sightings {
             touches.insert(touch);
             out.extend(sighted.iter().map(|entity| self.sighting(*key, *entity, &touch, false, event.at)));
         }
-        if named.is_empty() {
-            touches.keep_newest(self.settings.events);
-            if touches.is_empty() {
-                tables.touches.remove(key);
-            }
+        touches.keep_newest(if named.is_empty() { self.settings.events } else { self.settings.named_events });
+        if touches.is_empty() {
+            tables.touches.remove(key);
+            tables.matched.remove(key);
         }
     }
 

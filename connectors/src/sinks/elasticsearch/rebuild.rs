@@ -64,8 +64,9 @@ impl Rebuild for ElasticsearchSink {
                     return Err(SinkError::fatal(WHAT, message));
                 }
             };
-            clear(&client, &alias, &live).await?;
+            // Of a name that is dropped now a request may be on its way: it is not used again.
             let next = format!("{alias}-{}", highest(&client, &alias).await? + 1);
+            clear(&client, &alias, &live).await?;
             indices::create_beside(&client, &self.config, *ty, &next, &next_of(&alias)).await?;
             places.push(Place { alias, live, next });
         }
@@ -93,6 +94,8 @@ impl Rebuild for ElasticsearchSink {
         for place in &self.places {
             // Another rebuild has begun since: the block is its own.
             if leads_to(&client, &next_of(&place.alias)).await? == [place.next.as_str()] {
+                // A swap of ours whose answer was lost must not come after the connector writes again.
+                fence(&client, &place.alias).await?;
                 unblock(&client, &place.live).await?;
             }
         }
@@ -121,6 +124,7 @@ impl Rebuild for ElasticsearchSink {
         }
         match client.send(WHAT, Method::Post, "/_aliases", Some(Bytes::from(json!({ "actions": actions }).to_string()))).await? {
             Ok(_) => Ok(()),
+            Err(Refusal { status: 404, .. }) if self.is_swapped(&client).await? => Ok(()),
             Err(Refusal { status: 404, .. }) => {
                 Err(SinkError::fatal(WHAT, "another rebuild of these indices has begun since; this one ends"))
             }
@@ -150,6 +154,18 @@ impl Rebuild for ElasticsearchSink {
             }
         }
         Ok(left)
+    }
+}
+
+impl ElasticsearchSink {
+    /// Whether the new indices are the live ones.
+    async fn is_swapped(&self, client: &Client) -> Result<bool, SinkError> {
+        for place in &self.places {
+            if leads_to(client, &place.alias).await? != [place.next.as_str()] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -185,9 +201,10 @@ async fn fence(client: &Client, alias: &str) -> Result<(), SinkError> {
 
 /// Removes what an unfinished rebuild has left; it was fenced.
 async fn clear(client: &Client, alias: &str, live: &str) -> Result<(), SinkError> {
-    let left = leads_to(client, &old_of(alias)).await?;
+    let mut left = leads_to(client, &old_of(alias)).await?;
+    left.retain(|index| index != live);
+    unblock(client, live).await?;
     if !left.is_empty() {
-        unblock(client, live).await?;
         // One of them may have been the live one until now.
         tokio::time::sleep(GRACE).await;
     }
