@@ -131,7 +131,7 @@ pub fn index<'scope>(
             }
             // Of what hydration tells again, the tables know all but the lists.
             if epoch <= resume {
-                lists.iter().for_each(|change| sightings.allowed.apply(change));
+                sightings.allowed.apply(lists.iter().map(|change| &**change));
                 return;
             }
             let Some(tick) = tick else { return };

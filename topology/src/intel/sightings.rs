@@ -42,17 +42,17 @@ impl Sightings {
     pub fn change_lists(&mut self, mut changes: Vec<Box<ListChange>>, tables: &Tables, before: &mut Before) {
         changes.sort_unstable();
         changes.retain(|change| self.allowed.changes(change));
-        let tenants: BTreeMap<TenantId, SourceRef> = changes.iter().map(|change| (change.list.tenant, change.origin)).collect();
-        if tenants.is_empty() {
+        let origins: BTreeMap<TenantId, SourceRef> = changes.iter().map(|change| (change.list.tenant, change.origin)).collect();
+        if origins.is_empty() {
             return;
         }
-        let of_tenants = tables.matched.iter().filter(|(key, _)| tenants.contains_key(&key.tenant));
-        let were: Vec<_> = of_tenants.map(|(key, value)| (key, value, self.allowed.has(key, value))).collect();
-        changes.iter().for_each(|change| self.allowed.apply(change));
-        for (key, value, was) in were {
-            if was != self.allowed.has(key, value) {
+        let replaced = self.allowed.apply(changes.iter().map(|change| &**change));
+        for (key, value) in tables.matched.iter() {
+            if let Some(origin) = origins.get(&key.tenant)
+                && let Some(was) = self.allowed.decides(&replaced, key, value)
+            {
                 let sighted = if was { Vec::new() } else { named_by(tables, key) };
-                before.0.insert(*key, (sighted, tenants[&key.tenant]));
+                before.0.insert(*key, (sighted, *origin));
             }
         }
     }
