@@ -64,10 +64,16 @@ impl Version {
     }
 }
 
-/// The properties that come before the list, whichever they are, and the beginning of a list of texts.
+/// Known properties before a list of texts. Where the list comes first: one after it, or more of the list than the head holds.
 static MARK: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let before = r#"\s*"(name|description|version|type|matching_attributes)"\s*:\s*("([^"\\]|\\.)*"|\d+|\[[^\]{]*\])\s*,"#;
-    Regex::new(&format!(r#"(?-u)^\{{({before})+\s*"list"\s*:\s*\[\s*("|\])"#)).ok()
+    let name = r#""(name|description|version|type|matching_attributes)"\s*:"#;
+    let text = r#""([^"\\]|\\.)*""#;
+    let before = format!(r#"\s*{name}\s*({text}|\d+|\[[^\]{{]*\])\s*,"#);
+    let list = r#"\s*"list"\s*:\s*\["#;
+    Regex::new(&format!(
+        r#"(?-u)^\{{(({before})+{list}\s*("|\])|{list}(\s*{text}\s*,)*\s*({text}\s*\]\s*,\s*{name}|("([^"\\]|\\.)*"?)?\s*$))"#
+    ))
+    .ok()
 });
 
 /// Whether JSON that begins with `head` is a warninglist.
@@ -218,8 +224,14 @@ mod tests {
     fn a_warninglist_is_told_from_other_json_and_one_that_is_broken_says_where() {
         assert!(is_warninglist(LIST.as_bytes()));
         assert!(is_warninglist(br#"{"name":"a \" b","version":1,"list":[]}"#));
+        assert!(is_warninglist(br#"{"list":["a","b"],"name":"b","type":"string","version":3}"#), "sorted by name");
+        for cut in [r#"{"list":["a.example","b.exam"#, r#"{"list":["a.example""#, r#"{"list":["a.example", "#] {
+            assert!(is_warninglist(cut.as_bytes()), "more than the head holds: {cut}");
+        }
         for other in [
-            r#"{"list":["a"],"name":"b"}"#,
+            r#"{"list":["a"],"event":"b"}"#,
+            r#"{"list":["a"]}"#,
+            r#"{"list":[1,2],"name":"b"}"#,
             r#"{"name":"b","list":[{"a":1}]}"#,
             r#"{"event":"x","list":["a"]}"#,
             r#"{"type":"bundle","objects":[]}"#,
