@@ -108,9 +108,9 @@ fn segment_path(directory: &Path, number: u64) -> PathBuf {
 }
 
 /// Whether the lock can be had within a moment: a child that was just forked has the descriptor of its parent until it becomes another program, and so
-/// holds the lock after the parent has let go.
+/// holds the lock after the parent has let go. On a machine that is busy, a moment may be a second.
 fn locked_soon(lock: &File) -> bool {
-    const TRIES: u32 = 20;
+    const TRIES: u32 = 200;
     const PAUSE: Duration = Duration::from_millis(10);
     (0..TRIES).any(|attempt| {
         if attempt > 0 {
