@@ -209,6 +209,33 @@ async fn a_swap_that_comes_while_the_next_rebuild_begins_takes_no_index_away() {
 }
 
 #[tokio::test]
+async fn a_release_that_was_cut_off_is_ended_by_the_next_try() {
+    let Some(store) = stores::elasticsearch("a_release_that_was_cut_off").await else { return };
+    let (source, config) = (Source::new(), quick(&store));
+    let connectors = source.start(vec![config.clone()]);
+    source.write(&entities(10), 1, true);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    let mut sink = build(&config).unwrap();
+    let new = sink.rebuild().unwrap();
+    new.begin(&[RecordType::Entity]).await.unwrap();
+    new.hold().await.unwrap();
+    // What a release does first; its connection then broke.
+    let alias = format!("{}-entities", store.config.options["prefix"].as_str().unwrap());
+    let moved = serde_json::json!({ "actions": [
+        { "remove": { "index": format!("{alias}-2"), "alias": format!("{alias}-next"), "must_exist": true } },
+        { "add": { "index": format!("{alias}-2"), "alias": format!("{alias}-old") } },
+    ] });
+    let transport = Transport::single_node(store.config.options["url"].as_str().unwrap()).unwrap();
+    let answer = transport.send(Method::Post, "/_aliases", HeaderMap::new(), None::<&()>, Some(moved.to_string()), None).await.unwrap();
+    assert_eq!(answer.status_code().as_u16(), 200);
+    new.release().await.unwrap();
+    source.write(&[entity(INDICATOR, "after")], 2, true);
+    connectors.caught_up(PATIENCE).await.unwrap();
+    assert!(source.verify(&config).await.is_equal(), "the block was lifted");
+    stop(connectors).await;
+}
+
+#[tokio::test]
 async fn an_old_index_stays_while_somebody_reads_it() {
     let Some(store) = stores::elasticsearch("an_old_index_stays").await else { return };
     let (source, config) = (Source::new(), quick(&store));

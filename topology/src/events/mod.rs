@@ -1,6 +1,6 @@
 //! The event lane: logs → events → probes → hits → events with their matches, and sightings.
 //!
-//! Events stay at the worker that read them; only probes (80 bytes and the value) and hits travel.
+//! Events stay at the worker that read them; only probes (88 bytes and the value) and hits travel.
 pub mod enrich;
 pub mod parse;
 pub mod touches;
@@ -47,4 +47,12 @@ pub struct Hit {
     pub observable: ObservableKey,
     /// How the indicator holds it.
     pub role: Role,
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_probe_is_88_bytes_and_the_value() {
+        assert_eq!(size_of::<super::Probe>(), 88);
+    }
 }

@@ -92,12 +92,16 @@ impl Rebuild for ElasticsearchSink {
     async fn release(&mut self) -> Result<(), SinkError> {
         let client = self.client()?;
         for place in &self.places {
-            // Another rebuild has begun since: the block is its own.
-            if leads_to(&client, &next_of(&place.alias)).await? == [place.next.as_str()] {
+            let next = leads_to(&client, &next_of(&place.alias)).await?;
+            if next == [place.next.as_str()] {
                 // A swap of ours whose answer was lost must not come after the connector writes again.
                 fence(&client, &place.alias).await?;
-                unblock(&client, &place.live).await?;
+            } else if !leads_to(&client, &old_of(&place.alias)).await?.contains(&place.next) {
+                // It is swapped, or another rebuild has begun since, and the block is its own.
+                continue;
             }
+            // Fenced now, or by an earlier try that went no further.
+            unblock(&client, &place.live).await?;
         }
         Ok(())
     }
