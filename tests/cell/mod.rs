@@ -164,6 +164,14 @@ impl Cell {
     }
 }
 
+/// A server takes a thousand shards: whoever makes indices removes them.
+impl Drop for Cell {
+    fn drop(&mut self) {
+        let done = oracle(&["remove_indices.py".as_ref(), variable("SIGHTLINE_ELASTICSEARCH").unwrap().as_ref(), self.name.as_ref()]);
+        assert!(done.status.success() || std::thread::panicking(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 /// A second cell without stores.
 pub struct Beside {
     folder: tempfile::TempDir,

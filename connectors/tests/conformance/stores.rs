@@ -84,6 +84,40 @@ impl Store {
     }
 }
 
+/// A server takes a thousand shards: whoever makes indices removes them.
+#[cfg(feature = "elasticsearch")]
+impl Drop for Store {
+    fn drop(&mut self) {
+        if self.config.class != "elasticsearch" {
+            return;
+        }
+        let option = |name: &str| self.config.options[name].as_str().unwrap().to_owned();
+        let (url, prefix) = (option("url"), option("prefix"));
+        // A test's own runtime cannot wait within a destructor.
+        let done = std::thread::spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(remove_indices(&url, &prefix))).join();
+        assert!(done.is_ok() || std::thread::panicking(), "the indices of a test could not be removed");
+    }
+}
+
+#[cfg(feature = "elasticsearch")]
+async fn remove_indices(url: &str, prefix: &str) {
+    use elasticsearch::http::headers::HeaderMap;
+    use elasticsearch::http::{Method, transport::Transport};
+    let transport = Transport::single_node(url).unwrap();
+    let ask = async |method: Method, path: &str| {
+        let answer = transport.send(method, path, HeaderMap::new(), None::<&()>, None::<&str>, None).await.unwrap();
+        (answer.status_code(), answer.text().await.unwrap())
+    };
+    // A distribution without the module of data streams makes them, and cannot remove them.
+    ask(Method::Delete, &format!("/_data_stream/{prefix}-*")).await;
+    let (_, indices) = ask(Method::Get, &format!("/_cat/indices/{prefix}-*?h=index&format=json&expand_wildcards=open,closed")).await;
+    let indices: Vec<BTreeMap<String, String>> = serde_json::from_str(&indices).unwrap();
+    for index in indices.iter().map(|index| &index["index"]).filter(|index| !index.starts_with('.')) {
+        let (status, text) = ask(Method::Delete, &format!("/{index}")).await;
+        assert!(status.is_success(), "{status} {text}");
+    }
+}
+
 /// What a sink holds of a type.
 pub async fn held(sink: &mut dyn SinkConnector, ty: RecordType) -> BTreeMap<String, ContentHash> {
     let mut held = BTreeMap::new();
