@@ -21,6 +21,8 @@ use sightline_topology::settings::TopologySettings;
 
 const PARTITIONS: i32 = 3;
 const VALUES: u64 = 8;
+const DOMAINS: [&str; 5] = ["evil.example", "a.evil.example", "b.evil.example", "x.a.evil.example", "good.example"];
+const URLS: [&str; 4] = ["http://evil.example/a/b?c=1", "http://evil.example/a/", "http://evil.example/a/b", "http://evil.example/"];
 const INDICATORS: u64 = 6;
 const FEEDS: u64 = 3;
 
@@ -49,8 +51,24 @@ fn indicator(number: u64) -> String {
     format!("indicator--00000000-0000-4000-8000-{number:012}")
 }
 
-fn observable(number: u64) -> String {
-    Observable::new(ObservableKind::Ipv4Addr, &value(number)).unwrap().key(TenantId::new("default").unwrap()).id()
+fn observable(kind: ObservableKind, value: &str) -> String {
+    Observable::new(kind, value).unwrap().key(TenantId::new("default").unwrap()).id()
+}
+
+/// A test of a pattern.
+fn term(draw: &mut Draw) -> String {
+    let number = draw.below(VALUES);
+    let four = format!("{}/30", value(number / 4 * 4));
+    match draw.below(12) {
+        0 => format!("ipv4-addr:value = '{four}'"),
+        1 => format!("ipv4-addr:value ISSUBSET '{}/31'", value(number / 2 * 2)),
+        2 => "domain-name:value LIKE '%.Evil.example'".to_owned(),
+        3 => "domain-name:value LIKE '_.evil.example'".to_owned(),
+        4 => r"url:value MATCHES '/a/b(\\?|$)'".to_owned(),
+        5 | 6 => format!("domain-name:value = '{}'", DOMAINS[draw.below(5) as usize]),
+        7 => format!("url:value = '{}'", URLS[draw.below(4) as usize]),
+        _ => format!("ipv4-addr:value = '{}'", value(number)),
+    }
 }
 
 fn now() -> i64 {
@@ -112,7 +130,12 @@ impl OwnCell {
                 let number = if draw.below(6) == 0 { number / 2 } else { number };
                 let mut of_number = Draw(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
                 let touched: Vec<_> = of_number.some(VALUES, 3).into_iter().map(value).collect();
-                let event = json!({ "@timestamp": "2026-01-02T03:04:05Z", "number": number, "addresses": touched });
+                let mut event = json!({ "@timestamp": "2026-01-02T03:04:05Z", "number": number, "addresses": touched });
+                match of_number.below(4) {
+                    0 => event["domain"] = of_number.some(5, 2).into_iter().map(|at| DOMAINS[at as usize]).collect(),
+                    1 => event["url"] = of_number.some(4, 2).into_iter().map(|at| URLS[at as usize]).collect(),
+                    _ => {}
+                }
                 let key = format!("default:source-{}", number % 5);
                 self.send(self.topics.logs_in(), None, key, &event, &[("source", "test".into())]);
             }
@@ -122,13 +145,14 @@ impl OwnCell {
             }
             // An allow-list, or its next version: values, networks of two, or nothing any more.
             10 => {
-                let (ty, entries) = match draw.below(3) {
+                let (ty, entries) = match draw.below(4) {
                     0 => ("string", draw.some(VALUES, 3).into_iter().map(value).collect()),
+                    3 => ("string", draw.some(5, 2).into_iter().map(|at| DOMAINS[at as usize].to_owned()).collect()),
                     1 => ("cidr", draw.some(VALUES / 2, 1).into_iter().map(|half| format!("{}/31", value(2 * half))).collect()),
                     _ => ("string", Vec::new()),
                 };
                 let list = json!({
-                    "name": format!("list {}", draw.below(2)), "type": ty, "version": number, "matching_attributes": ["ip-dst"], "list": entries,
+                    "name": format!("list {}", draw.below(2)), "type": ty, "version": number, "matching_attributes": ["ip-dst", "domain"], "list": entries,
                 });
                 let headers = [
                     ("tenant", "default".into()),
@@ -147,8 +171,7 @@ impl OwnCell {
                     2 => Some(now() + 86_400_000),
                     _ => None,
                 };
-                let named: Vec<_> =
-                    draw.some(VALUES, 2).into_iter().map(|number| format!("ipv4-addr:value = '{}'", value(number))).collect();
+                let named: Vec<_> = (0..=draw.below(2)).map(|_| term(draw)).collect();
                 let mut object = json!({
                     "type": "indicator", "spec_version": "2.1", "id": indicator(draw.below(INDICATORS)), "created": "2020-01-01T00:00:00Z", "modified": modified,
                     "valid_from": "2020-01-01T00:00:00Z", "pattern_type": "stix", "pattern": format!("[{}]", named.join(" OR ")), "revoked": what == 8,
@@ -198,7 +221,54 @@ struct Said {
     modified: Micros,
     revoked: bool,
     until: Option<Micros>,
-    names: BTreeSet<u64>,
+    /// Path, operator, literal.
+    terms: Vec<[String; 3]>,
+}
+
+/// What an event touched: a kind, a value, and whether the event has it itself.
+type Touched = BTreeSet<(ObservableKind, String, bool)>;
+
+fn touched(event: &Value) -> Touched {
+    let texts = |field: &str| -> Vec<String> {
+        event[field].as_array().into_iter().flatten().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut touched = Touched::new();
+    let mut domains = texts("domain");
+    touched.extend(texts("addresses").into_iter().map(|address| (ObservableKind::Ipv4Addr, address, true)));
+    for url in texts("url") {
+        domains.push("evil.example".to_owned());
+        let (path, _) = url.split_once('?').unwrap_or((&url, ""));
+        let above = URLS.into_iter().chain(["http://evil.example/a/b"]);
+        touched.extend(
+            above
+                .filter(|above| *above == path || above.ends_with('/') && path.starts_with(above))
+                .map(|above| (ObservableKind::Url, above.to_owned(), false)),
+        );
+        touched.insert((ObservableKind::Url, url, true));
+    }
+    for domain in domains {
+        let above = DOMAINS.into_iter().filter(|above| domain.ends_with(&format!(".{above}")));
+        touched.extend(above.map(|above| (ObservableKind::DomainName, above.to_owned(), false)));
+        touched.insert((ObservableKind::DomainName, domain, true));
+    }
+    touched
+}
+
+/// Whether a test of a pattern names what was touched.
+fn names([path, operator, literal]: &[String; 3], (kind, value, direct): &(ObservableKind, String, bool)) -> bool {
+    let number = |text: &str| text.rsplit('.').next().unwrap().parse::<u64>().unwrap();
+    path.starts_with(kind.as_str())
+        && match (&**operator, literal.split_once('/').filter(|_| path.starts_with("ipv4"))) {
+            ("=" | "ISSUBSET", Some((first, bits))) => {
+                let size = 1 << (32 - bits.parse::<u32>().unwrap());
+                *direct && number(value) / size == number(first) / size
+            }
+            ("=", None) => value == literal,
+            ("LIKE", _) if literal.starts_with('%') => *direct && value.ends_with(".evil.example"),
+            ("LIKE", _) => *direct && value.len() == "_.evil.example".len() && value.ends_with(".evil.example"),
+            ("MATCHES", _) => *direct && (value.contains("/a/b?") || value.ends_with("/a/b")),
+            other => panic!("{other:?}"),
+        }
 }
 
 /// All that came, and what follows from it by the plainest of means.
@@ -207,29 +277,29 @@ struct Recomputed {
     /// What each feed says of each indicator.
     said: BTreeMap<(String, String), Said>,
     /// What each feed allows by each list, and the list's version.
-    lists: BTreeMap<(String, String), (u64, BTreeSet<u64>)>,
+    lists: BTreeMap<(String, String), (u64, BTreeSet<String>)>,
     /// What each event touched.
-    events: BTreeMap<String, BTreeSet<u64>>,
+    events: BTreeMap<String, Touched>,
 }
 
 impl Recomputed {
     fn take(&mut self, record: &Record, topics: &Topics, ids: &BTreeMap<u64, String>) {
         let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
-        let numbers = |text: &str| -> BTreeSet<u64> {
-            text.split("203.0.113.").skip(1).map(|rest| rest.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()).collect()
-        };
         if *record.topic == topics.control_in() {
             let feed = value["feed"].as_str().unwrap();
             self.said.retain(|(by, _), _| by != feed);
             self.lists.retain(|(by, _), _| by != feed);
         } else if *record.topic == topics.logs_in() {
-            let touched = value["addresses"].as_array().unwrap().iter().flat_map(|address| numbers(address.as_str().unwrap())).collect();
-            self.events.insert(ids[&value["number"].as_u64().unwrap()].clone(), touched);
+            self.events.insert(ids[&value["number"].as_u64().unwrap()].clone(), touched(&value));
         } else if let Some(list) = value["list"].as_array() {
             let entries = list.iter().map(|entry| entry.as_str().unwrap());
-            let allows = entries.flat_map(|entry| match entry.split_once('/') {
-                Some((network, _)) => numbers(network).into_iter().flat_map(|first| [first, first + 1]).collect(),
-                None => numbers(entry),
+            let allows = entries.flat_map(|entry| match entry.split_once("/31") {
+                Some((first, _)) => {
+                    let next = |number: &str| (number.parse::<u64>().unwrap() + 1).to_string();
+                    let (network, number) = first.rsplit_once('.').unwrap();
+                    vec![first.to_owned(), format!("{network}.{}", next(number))]
+                }
+                None => vec![entry.to_owned()],
             });
             let feed = String::from_utf8(record.headers.get("feed").unwrap().to_vec()).unwrap();
             let version = value["version"].as_u64().unwrap();
@@ -240,13 +310,16 @@ impl Recomputed {
         } else {
             let object = &value["objects"][0];
             let pattern = object["pattern"].as_str().unwrap();
-            let names = pattern.split(" OR ").flat_map(numbers).collect();
+            let terms = pattern.trim_matches(['[', ']']).split(" OR ").map(|term| {
+                let mut words = term.splitn(3, ' ').map(|word| word.trim_matches('\'').to_owned());
+                std::array::from_fn(|_| words.next().unwrap())
+            });
             let feed = String::from_utf8(record.headers.get("feed").unwrap().to_vec()).unwrap();
             let said = Said {
                 modified: Micros::parse(object["modified"].as_str().unwrap()).unwrap(),
                 revoked: object["revoked"] == true,
                 until: object["valid_until"].as_str().map(|text| Micros::parse(text).unwrap()),
-                names,
+                terms: terms.collect(),
             };
             let key = (feed, object["id"].as_str().unwrap().to_owned());
             if self.said.get(&key).is_none_or(|known| known.modified < said.modified) {
@@ -264,22 +337,22 @@ impl Recomputed {
             }
         }
         in_force.retain(|_, said| !said.revoked && said.until.is_none_or(|until| wall < until));
-        let mut lists: BTreeMap<&String, &(u64, BTreeSet<u64>)> = BTreeMap::new();
+        let mut lists: BTreeMap<&String, &(u64, BTreeSet<String>)> = BTreeMap::new();
         for ((_, name), list) in &self.lists {
             let best = lists.entry(name).or_insert(list);
             if best.0 < list.0 {
                 *best = list;
             }
         }
-        let is_allowed = |number: &&u64| lists.values().any(|(_, allows)| allows.contains(number));
+        let is_allowed = |value: &String| lists.values().any(|(_, allows)| allows.contains(value));
         let mut found = Sightings::new();
         for (id, said) in in_force {
             for (event, touched) in &self.events {
+                let named = touched.iter().filter(|touch| said.terms.iter().any(|term| names(term, touch)));
                 found.extend(
-                    said.names
-                        .intersection(touched)
-                        .filter(|number| !is_allowed(number))
-                        .map(|number| (id.clone(), observable(*number), event.clone())),
+                    named
+                        .filter(|(_, value, _)| !is_allowed(value))
+                        .map(|(kind, value, _)| (id.clone(), observable(*kind, value), event.clone())),
                 );
             }
         }

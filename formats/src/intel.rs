@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sightline_schemas::{ContentHash, Micros, Observable, Role, StixId, TypeName};
 
 use crate::limits::Limits;
+use crate::pattern::WideTest;
 use crate::poison::Poison;
 use crate::{allow_list, list, stix};
 
@@ -109,6 +110,8 @@ pub struct IntelObject {
     pub seen: Option<(Micros, Micros)>,
     /// Sorted, distinct.
     pub holds: Vec<Held>,
+    /// What an indicator names beside single values, as far as one test suffices. Sorted, distinct.
+    pub wide: Vec<WideTest>,
     /// Sorted, distinct. Of a relationship without its two ends.
     pub references: Vec<Reference>,
     /// The ends, of type `relationship` only.

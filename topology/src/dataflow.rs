@@ -156,11 +156,13 @@ pub fn build(scope: Scope<'_, Time>, parts: WorkerParts) -> Inputs {
     });
     let workers = place.all() as u64;
     let allow = changes.allow.flat_map(move |change| (0..workers).map(move |worker| IndexMessage::Allow(worker, change.clone())));
+    let wide = changes.wide.flat_map(move |change| (0..workers).map(move |worker| IndexMessage::Wide(worker, change.clone())));
     let (hits, observable_rows) = index(
         changes
             .index
             .concat(observed_index)
             .concat(allow)
+            .concat(wide)
             .concat(probes)
             .concat(ticks.clone().map(|(worker, tick)| IndexMessage::Tick(worker, tick))),
         resume,

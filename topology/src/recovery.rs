@@ -359,6 +359,7 @@ fn load(tables: &mut Tables, meta: &SegmentMeta, segment: &Segment) -> Result<()
         TableId::Index => tables.index.load(meta, segment),
         TableId::Touches => tables.touches.load(meta, segment),
         TableId::Matched => tables.matched.load(meta, segment),
+        TableId::Wide => tables.wide.load(meta, segment),
     }
 }
 

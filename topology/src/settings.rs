@@ -60,13 +60,15 @@ pub struct EventSettings {
     pub require_time: bool,
     /// An event whose time is more than this after its arrival is refused, in milliseconds.
     pub most_future_ms: i64,
+    /// An event touches what lies above its observables too: the parents of a domain, the folders of a URL.
+    pub above: bool,
     /// What is remembered of past events, for indicators that come later.
     pub look_back: LookBackSettings,
 }
 
 impl Default for EventSettings {
     fn default() -> Self {
-        Self { require_time: false, most_future_ms: 86_400_000, look_back: LookBackSettings::default() }
+        Self { require_time: false, most_future_ms: 86_400_000, above: true, look_back: LookBackSettings::default() }
     }
 }
 
@@ -80,7 +82,7 @@ pub struct LookBackSettings {
     pub events: usize,
     /// About how many of one that is named. Sightings of older ones stay as they are.
     pub named_events: usize,
-    /// About how many observables in all workers; those that no indicator names and no event touched for longest go first. One takes 72 bytes.
+    /// About how many observables in all workers; those that no indicator names and no event touched for longest go first. One takes 80 bytes and its value.
     pub observables: usize,
 }
 

@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sightline_formats::pattern::WideTest;
 use sightline_schemas::{EntityKey, Micros, ObservableKey};
 
 use crate::epoch::Epoch;
@@ -34,12 +35,14 @@ pub enum TableId {
     Touches = 7,
     /// Observables that indicators name and events touched, with their values.
     Matched = 8,
+    /// Indicators in force that name more than single values.
+    Wide = 9,
 }
 
 impl TableId {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Heads, Self::Feeds, Self::Packages, Self::Parts, Self::Waiting, Self::Index, Self::Touches, Self::Matched];
+    pub const ALL: [Self; 9] =
+        [Self::Heads, Self::Feeds, Self::Packages, Self::Parts, Self::Waiting, Self::Index, Self::Touches, Self::Matched, Self::Wide];
 }
 
 /// What is known of a feed.
@@ -67,6 +70,8 @@ pub struct Tables {
     pub touches: KeyedTable<ObservableKey, Touches>,
     /// Of observables that an indicator names and an event touched, the values: what allow-lists are asked about.
     pub matched: KeyedTable<ObservableKey, Box<str>>,
+    /// What indicators in force name beside single values: at the owner of the indicator, which tells all.
+    pub wide: KeyedTable<EntityKey, Vec<WideTest>>,
     /// Feeds. Every worker hears every declaration, so every worker has them all; worker 0 writes them.
     pub feeds: BTreeMap<FeedKey, Feed>,
     /// The journalled clock of the last epoch that the entities completed.
@@ -88,6 +93,7 @@ impl Tables {
             index: KeyedTable::default(),
             touches: KeyedTable::default(),
             matched: KeyedTable::default(),
+            wide: KeyedTable::default(),
             feeds: BTreeMap::new(),
             wall,
             worker,
@@ -111,6 +117,7 @@ impl Tables {
             TableId::Index => self.snapshots.write(epoch, id, &mut self.index),
             TableId::Touches => self.snapshots.write(epoch, id, &mut self.touches),
             TableId::Matched => self.snapshots.write(epoch, id, &mut self.matched),
+            TableId::Wide => self.snapshots.write(epoch, id, &mut self.wide),
             TableId::Feeds => self.snapshots.write_shared(epoch, id, &self.feeds, self.worker == 0),
         }
     }

@@ -1,9 +1,12 @@
 //! Events: what is known of one by its fields.
+mod above;
 pub mod fields;
 mod observables;
 pub(crate) mod time;
 
 use sightline_schemas::{ContentHash, Micros, Observable};
+
+pub use above::above;
 
 use crate::sources::Sources;
 use fields::{Fields, Refused};

@@ -15,6 +15,7 @@ pub(crate) use detect::detect;
 pub(crate) use plain::parse as parse_plain;
 
 use crate::intel::{Counted, Held, IntelObject};
+use crate::pattern::networks;
 use crate::text_iocs::hash_kind;
 
 /// The namespace of indicators made from lists; drawn once at random.
@@ -58,12 +59,13 @@ fn indicator(ty: TypeName, observable: Observable, said: Said) -> IntelObject {
         document["labels"] = labels.clone().into();
     }
     let doc = document.to_string();
+    let holds = vec![Held { observable, role: Role::Pattern }];
     IntelObject {
         id,
         created: said.first,
         modified: said.last,
         revoked: false,
-        name: Some(observable.value().to_owned()),
+        name: holds.first().map(|held| held.observable.value().to_owned()),
         description: None,
         confidence: None,
         tlp: None,
@@ -71,7 +73,8 @@ fn indicator(ty: TypeName, observable: Observable, said: Said) -> IntelObject {
         valid_from: said.first,
         valid_until: None,
         seen: said.first.zip(said.last),
-        holds: vec![Held { observable, role: Role::Pattern }],
+        wide: networks(&holds).collect(),
+        holds,
         references: Vec::new(),
         relationship: None,
         hash: ContentHash::of(doc.as_bytes()),

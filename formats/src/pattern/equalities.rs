@@ -1,9 +1,10 @@
 //! Which observables a pattern names by equality, and whether one alone suffices for the pattern.
-use sightline_schemas::{Observable, ObservableKind as Kind, Role};
+use sightline_schemas::{Observable, Role};
 
-use super::ast::{Comparison, Literal, Observation, Operator, Path, Qualifier, Step, Test};
+use super::ast::{Literal, Observation, Operator, Test};
+use super::kinds::kinds;
+use super::walk::each_test;
 use crate::intel::Held;
-use crate::stix::observables::hash_kind;
 
 /// Every `=`, and every member of an `IN`, on an observable property, not negated.
 ///
@@ -11,36 +12,11 @@ use crate::stix::observables::hash_kind;
 /// (`AND`, `FOLLOWEDBY`), several times (`REPEATS`), or at a certain time (`START … STOP`).
 pub fn equalities(pattern: &Observation) -> Vec<Held> {
     let mut held = Vec::new();
-    observation(pattern, true, &mut held);
+    each_test(pattern, &mut |test, suffices| equality(test, suffices, &mut held));
     // What suffices somewhere in the pattern suffices; `pattern` sorts before `pattern-part`.
     held.sort_unstable();
     held.dedup_by(|later, first| later.observable == first.observable);
     held
-}
-
-fn observation(pattern: &Observation, suffices: bool, held: &mut Vec<Held>) {
-    match pattern {
-        Observation::Test(test) => comparison(test, suffices, held),
-        Observation::Or(parts) => parts.iter().for_each(|part| observation(part, suffices, held)),
-        Observation::And(parts) | Observation::FollowedBy(parts) => parts.iter().for_each(|part| observation(part, false, held)),
-        Observation::Qualified(inner, qualifier) => {
-            let alone = match qualifier {
-                Qualifier::Within(_) => true,
-                Qualifier::Repeats(times) => *times == 1,
-                Qualifier::StartStop(..) => false,
-            };
-            observation(inner, suffices && alone, held);
-        }
-    }
-}
-
-fn comparison(test: &Comparison, suffices: bool, held: &mut Vec<Held>) {
-    match test {
-        Comparison::Test(test) => equality(test, suffices, held),
-        Comparison::Or(parts) => parts.iter().for_each(|part| comparison(part, suffices, held)),
-        Comparison::And(parts) => parts.iter().for_each(|part| comparison(part, false, held)),
-        Comparison::Exists { .. } => {}
-    }
 }
 
 fn equality(test: &Test, suffices: bool, held: &mut Vec<Held>) {
@@ -55,52 +31,10 @@ fn equality(test: &Test, suffices: bool, held: &mut Vec<Held>) {
             Literal::Hexadecimal(digits) => digits.clone(),
             _ => continue,
         };
-        if let Some(observable) = observable(&test.path, &value) {
-            held.push(Held { observable, role });
-        }
+        // Of several kinds it is the one that the value fits.
+        let mut fitting = kinds(&test.path).into_iter().filter_map(|kind| Observable::new(kind, &value).ok());
+        held.extend(fitting.next().map(|observable| Held { observable, role }));
     }
-}
-
-/// The observable that `path = value` names; nothing where the property is none, or the value does not fit.
-fn observable(path: &Path, value: &str) -> Option<Observable> {
-    let names: Vec<&str> = path
-        .steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Property(name) => Some(name.as_str()),
-            Step::Index(_) | Step::Any => None,
-        })
-        .collect();
-    let kind = match (path.object.as_str(), &names[..]) {
-        ("ipv4-addr", ["value"]) => Kind::Ipv4Addr,
-        ("ipv6-addr", ["value"]) => Kind::Ipv6Addr,
-        ("domain-name", ["value"]) => Kind::DomainName,
-        ("url", ["value"]) => Kind::Url,
-        ("email-addr", ["value"]) => Kind::EmailAddr,
-        ("email-message", [.., reference, "value"]) if reference.ends_with("_ref") || reference.ends_with("_refs") => Kind::EmailAddr,
-        ("mac-addr", ["value"]) => Kind::MacAddr,
-        ("mutex", ["name"]) => Kind::Mutex,
-        ("windows-registry-key", ["key"]) => Kind::WindowsRegistryKey,
-        ("autonomous-system", ["number"]) => Kind::AutonomousSystem,
-        ("user-account", ["account_login" | "user_id"]) => Kind::UserAccount,
-        ("process", ["command_line"]) => Kind::Process,
-        ("x509-certificate", ["hashes", _]) => Kind::X509Fingerprint,
-        ("vulnerability", ["name"]) => Kind::Vulnerability,
-        ("file" | "artifact", [.., "hashes", algorithm]) => hash_kind(algorithm)?,
-        ("file", ["name"]) => Kind::FileName,
-        ("network-traffic", ["extensions", "http-request-ext", "request_header", header]) if header.eq_ignore_ascii_case("user-agent") => {
-            Kind::UserAgent
-        }
-        ("network-traffic", ["dst_ref" | "src_ref", "value"]) | ("domain-name", ["resolves_to_refs", "value"]) => return by_value(value),
-        (_, [.., "hashes", algorithm]) if path.object == "process" => hash_kind(algorithm)?,
-        _ => return None,
-    };
-    Observable::new(kind, value).ok()
-}
-
-/// An address or a name, whichever the value is.
-fn by_value(value: &str) -> Option<Observable> {
-    [Kind::Ipv4Addr, Kind::Ipv6Addr, Kind::MacAddr, Kind::DomainName].into_iter().find_map(|kind| Observable::new(kind, value).ok())
 }
 
 #[cfg(test)]

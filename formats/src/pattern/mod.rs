@@ -1,14 +1,19 @@
 //! STIX patterns, by the grammar of STIX 2.1 §9 (and 2.0 part 5, where it differs).
 //!
-//! `lexer` → `parser` → [`ast`]; [`equalities()`] reads out of the tree which observables a pattern names.
+//! `lexer` → `parser` → [`ast`]; [`equalities()`] reads out of the tree which observables a pattern names, [`wide()`] which it compares with more
+//! than one value.
 pub mod ast;
 mod equalities;
+mod kinds;
 mod lexer;
 mod parser;
+mod walk;
+mod wide;
 
 pub use equalities::equalities;
 pub(crate) use lexer::is_base64;
 pub use parser::parse;
+pub use wide::{WideSet, WideTest, is_compared, networks, wide};
 
 /// A text that is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use super::required::{self, Version};
 use super::{markings, observables, rules};
 use crate::intel::{Held, IntelObject, Reference, Relationship};
 use crate::limits::Limits;
-use crate::pattern;
+use crate::pattern::{self, WideTest};
 use crate::poison::Poison;
 use crate::text_iocs;
 
@@ -105,10 +105,7 @@ fn convert(object: Map<String, Value>, ask: Ask, limits: &Limits) -> Result<Inte
     let observed = (instant(&object, "first_observed")?, instant(&object, "last_observed")?);
     let seen = seen(observed, valid_from, created, modified);
 
-    let mut holds = Vec::new();
-    if ty == "indicator" {
-        holds.extend(pattern_holds(&object, limits)?);
-    }
+    let (mut holds, mut wide) = if ty == "indicator" { pattern_names(&object, limits)? } else { Default::default() };
     observables::of_object(&ty, &object, &mut holds);
     if let Some(description) = &description {
         holds.extend(text_iocs::find(description).into_iter().map(|observable| Held { observable, role: Role::Description }));
@@ -116,6 +113,7 @@ fn convert(object: Map<String, Value>, ask: Ask, limits: &Limits) -> Result<Inte
     holds.sort_unstable();
     holds.dedup();
     holds.truncate(limits.extracts_per_object);
+    wide.truncate(limits.extracts_per_object);
 
     let tlp = markings::strictest(object.get("object_marking_refs"));
     let doc = Value::Object(object).to_string();
@@ -134,6 +132,7 @@ fn convert(object: Map<String, Value>, ask: Ask, limits: &Limits) -> Result<Inte
         valid_until,
         seen,
         holds,
+        wide,
         references,
         relationship,
         hash,
@@ -230,14 +229,22 @@ fn references(object: &Map<String, Value>, is_relationship: bool) -> Result<Vec<
     Ok(references)
 }
 
-fn pattern_holds(object: &Map<String, Value>, limits: &Limits) -> Result<Vec<Held>, Wrong> {
+/// What a pattern names, one by one and at large.
+fn pattern_names(object: &Map<String, Value>, limits: &Limits) -> Result<(Vec<Held>, Vec<WideTest>), Wrong> {
     let text = required_text(object, "pattern")?;
     // Other languages (yara, sigma, snort) are kept with the indicator; they name no observables that could be looked up.
     if !matches!(self::text(object, "pattern_type")?, None | Some("stix")) {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     match pattern::parse(text, limits) {
-        Ok(pattern) => Ok(pattern::equalities(&pattern)),
+        Ok(pattern) => {
+            let holds = pattern::equalities(&pattern);
+            let mut wide = pattern::wide(&pattern);
+            wide.extend(pattern::networks(&holds));
+            wide.sort_unstable();
+            wide.dedup();
+            Ok((holds, wide))
+        }
         Err(error) => wrong("pattern", "invalid-pattern", error.to_string()),
     }
 }

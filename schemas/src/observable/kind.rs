@@ -114,5 +114,7 @@ words! {
         Observed = "observed",
         /// Written in a description, defanged or not.
         Description = "description",
+        /// An event has it, and it meets a test of an indicator's pattern that many values meet (a network, `LIKE`, `MATCHES`) and that suffices.
+        Matched = "matched",
     }
 }

@@ -1,6 +1,6 @@
 //! The event lane: logs → events → probes → hits → events with their matches, and sightings.
 //!
-//! Events stay at the worker that read them; only probes (88 bytes and the value) and hits travel.
+//! Events stay at the worker that read them; only probes (96 bytes and the value) and hits travel.
 pub mod enrich;
 pub mod parse;
 pub mod touches;
@@ -34,6 +34,8 @@ pub struct Probe {
     pub seen: Micros,
     /// The normalised value that was touched.
     pub value: Box<str>,
+    /// The event has the value itself, not one below it.
+    pub direct: bool,
 }
 
 /// An indicator names what an event touched.
@@ -52,7 +54,7 @@ pub struct Hit {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_probe_is_88_bytes_and_the_value() {
-        assert_eq!(size_of::<super::Probe>(), 88);
+    fn a_probe_is_96_bytes_and_the_value() {
+        assert_eq!(size_of::<super::Probe>(), 96);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use sightline_formats::event::above;
 use sightline_formats::event::fields::Refused;
 use sightline_formats::logs::record::{RecordReader, Told};
 use sightline_formats::sources::Sources;
@@ -115,13 +116,12 @@ impl Parser {
                     Ok(event) => {
                         let at = EventRef { at: raw.at, index, worker: parsing.worker };
                         index += 1;
-                        let probes: BTreeMap<ObservableKey, Box<str>> =
-                            event.observables.iter().map(|found| (found.observable.key(tenant), found.observable.value().into())).collect();
+                        let probes = touched(&event, tenant, parsing.settings.above);
                         let (id, record) = record(event, tenant, source, raw.received);
                         let seen = record.timestamp;
                         out(ParsedEvent::Event(Box::new(OpenEvent { event: at, record })));
-                        for (observable, value) in probes {
-                            out(ParsedEvent::Probe(Probe { observable, event: at, id, seen, value }));
+                        for (observable, (value, direct)) in probes {
+                            out(ParsedEvent::Probe(Probe { observable, event: at, id, seen, value, direct }));
                         }
                     }
                 });
@@ -133,6 +133,17 @@ impl Parser {
             reject(poison.into(), out);
         }
     }
+}
+
+/// What an event touched, by value, and whether it has the value itself or one below it.
+fn touched(event: &FlatEvent, tenant: TenantId, with_above: bool) -> BTreeMap<ObservableKey, (Box<str>, bool)> {
+    let observables = event.observables.iter().map(|found| &found.observable);
+    let mut touched: BTreeMap<ObservableKey, (Box<str>, bool)> =
+        observables.clone().map(|observable| (observable.key(tenant), (observable.value().into(), true))).collect();
+    for above in observables.filter(|_| with_above).flat_map(above) {
+        touched.entry(above.key(tenant)).or_insert_with(|| (above.value().into(), false));
+    }
+    touched
 }
 
 /// Where a record began.

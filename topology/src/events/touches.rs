@@ -4,7 +4,8 @@
 //! Observables that an indicator names keep many touches, for each is a sighting that may have to be taken back; the others keep the newest few.
 //! Time is that of the journal, so that all workers and every replay forget the same.
 use serde::{Deserialize, Serialize};
-use sightline_schemas::{ContentHash, Micros, ObservableKey};
+use sightline_formats::pattern::is_compared;
+use sightline_schemas::{ContentHash, Micros, ObservableKey, ObservableKind};
 
 use crate::epoch::Epoch;
 use crate::settings::LookBackSettings;
@@ -21,12 +22,14 @@ pub struct Touch {
     pub seen: Micros,
     /// When it was taken in, in minutes of journalled time.
     arrived: i32,
+    /// It has the value itself, not one below it.
+    pub direct: bool,
 }
 
 impl Touch {
     /// An event that is taken in at `now`.
-    pub fn new(event: ContentHash, seen: Micros, now: Micros) -> Self {
-        Self { event, seen, arrived: minutes(now) }
+    pub fn new(event: ContentHash, seen: Micros, direct: bool, now: Micros) -> Self {
+        Self { event, seen, arrived: minutes(now), direct }
     }
 }
 
@@ -36,19 +39,36 @@ fn minutes(at: Micros) -> i32 {
     at.0.div_euclid(MINUTE).clamp(i32::MIN.into(), i32::MAX.into()) as i32
 }
 
-/// The touches of an observable, sorted by event.
+/// The touches of an observable.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Touches(Few<Touch>);
+pub struct Touches {
+    /// Sorted by event.
+    touches: Few<Touch>,
+    /// The normalised value, once an event had it itself and if values of its kind are compared with anything but themselves; else empty.
+    value: Box<str>,
+}
 
 impl Touches {
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Touch> {
-        self.0.iter()
+        self.touches.iter()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.touches.is_empty()
+    }
+
+    /// The value, where wide tests may ask for it.
+    pub fn value(&self) -> Option<&str> {
+        (!self.value.is_empty()).then_some(&*self.value)
+    }
+
+    /// Notes the value of an observable that an event has itself.
+    pub fn keep_value(&mut self, kind: ObservableKind, value: &str) {
+        if self.value.is_empty() && is_compared(kind) {
+            self.value = value.into();
+        }
     }
 
     /// Whether the event is among them.
@@ -59,37 +79,39 @@ impl Touches {
     /// Adds a touch, unless it is of an event that is there already.
     pub fn insert(&mut self, touch: Touch) {
         if let Err(at) = self.place(touch.event) {
-            self.0.insert(at, touch);
+            self.touches.insert(at, touch);
         }
     }
 
     /// Keeps the newest `most`, once there are an eighth more: to find them takes a look at all.
     pub fn keep_newest(&mut self, most: usize) {
-        let over = self.0.len().saturating_sub(most);
+        let over = self.touches.len().saturating_sub(most);
         if most == 0 {
-            self.0 = Few::default();
+            self.touches = Few::default();
         } else if over > most / 8 {
-            let mut by_age: Vec<_> = self.0.iter().map(|touch| (touch.arrived, touch.seen, touch.event)).collect();
+            let mut by_age: Vec<_> = self.touches.iter().map(|touch| (touch.arrived, touch.seen, touch.event)).collect();
             let (_, oldest_kept, _) = by_age.select_nth_unstable(over);
             let oldest_kept = *oldest_kept;
-            self.0.retain(|touch| (touch.arrived, touch.seen, touch.event) >= oldest_kept);
+            self.touches.retain(|touch| (touch.arrived, touch.seen, touch.event) >= oldest_kept);
         }
     }
 
     fn place(&self, event: ContentHash) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&event, |touch| touch.event)
+        self.touches.binary_search_by_key(&event, |touch| touch.event)
     }
 
     fn newest(&self) -> i32 {
-        self.0.iter().map(|touch| touch.arrived).max().unwrap_or(i32::MIN)
+        self.touches.iter().map(|touch| touch.arrived).max().unwrap_or(i32::MIN)
     }
 }
 
 /// Forgets what is too old or too much, in one vnode every few epochs: which one follows from the epoch, so that the number of workers takes no part.
-pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBackSettings) {
+/// Returns what was named and is forgotten, where its value was kept.
+pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBackSettings) -> Vec<(ObservableKey, Box<str>)> {
     const EVERY: u64 = 8;
+    let mut forgotten = Vec::new();
     if !epoch.0.is_multiple_of(EVERY) {
-        return;
+        return forgotten;
     }
     let vnode = (epoch.0 / EVERY) as u8;
     let first_kept = minutes(Micros(now.0.saturating_sub(settings.keep_ms.max(0).saturating_mul(1_000))));
@@ -97,10 +119,11 @@ pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBac
     let old: Vec<ObservableKey> = tables.touches.iter_vnode(vnode).filter(|(_, touches)| is_old(touches)).map(|(key, _)| *key).collect();
     for key in old {
         let Some(touches) = tables.touches.get_mut(&key) else { continue };
-        touches.0.retain(|touch| touch.arrived >= first_kept);
-        if touches.0.is_empty() {
-            tables.touches.remove(&key);
-            tables.matched.remove(&key);
+        touches.touches.retain(|touch| touch.arrived >= first_kept);
+        if touches.touches.is_empty() {
+            let value = tables.touches.remove(&key).map(|touches| touches.value).filter(|value| !value.is_empty());
+            let was_named = tables.matched.remove(&key).is_some();
+            forgotten.extend(value.filter(|_| was_named).map(|value| (key, value)));
         }
     }
     let over = tables.touches.len_of(vnode).saturating_sub(settings.observables / VNODES);
@@ -112,6 +135,7 @@ pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBac
             tables.touches.remove(&key);
         }
     }
+    forgotten
 }
 
 #[cfg(test)]
@@ -119,7 +143,7 @@ mod tests {
     use super::*;
 
     fn touch(event: u64, minute: i64) -> Touch {
-        Touch::new(ContentHash([event, 0]), Micros(0), Micros(minute * 60_000_000))
+        Touch::new(ContentHash([event, 0]), Micros(0), true, Micros(minute * 60_000_000))
     }
 
     #[test]
@@ -136,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_one_touch_is_64_bytes() {
-        assert_eq!((size_of::<Touch>(), size_of::<(ObservableKey, Touches)>()), (32, 64));
+    fn a_row_of_one_touch_is_72_bytes_and_the_value() {
+        assert_eq!((size_of::<Touch>(), size_of::<(ObservableKey, Touches)>()), (32, 72));
     }
 }

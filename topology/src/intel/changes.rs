@@ -11,6 +11,7 @@ use super::entities::Change;
 use super::head::RelationFact;
 use super::index::IndexMessage;
 use super::observed::{ObjectFact, ObservedFact, ObservedMessage};
+use super::wide::WideChange;
 use crate::by_epoch::{Flow, Time};
 use crate::output::Emission;
 
@@ -24,6 +25,8 @@ pub struct Changes<'scope> {
     pub index: Flow<'scope, IndexMessage>,
     /// Allow-lists.
     pub allow: Flow<'scope, Box<ListChange>>,
+    /// What indicators name at large.
+    pub wide: Flow<'scope, Box<WideChange>>,
     /// Entities that exist.
     pub present: VecCollection<'scope, Time, EntityKey, isize>,
     /// Relations asserted.
@@ -48,6 +51,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
     output!(observed, observed_out: ObservedMessage);
     output!(index, index_out: IndexMessage);
     output!(allow, allow_out: Box<ListChange>);
+    output!(wide, wide_out: Box<WideChange>);
     output!(present, present_out: (EntityKey, Time, isize));
     output!(relations, relations_out: (RelationFact, Time, isize));
     output!(objects, objects_out: (ObjectFact, Time, isize));
@@ -58,6 +62,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
             let mut observed = observed_out.activate();
             let mut index = index_out.activate();
             let mut allow = allow_out.activate();
+            let mut wide = wide_out.activate();
             let mut present = present_out.activate();
             let mut relations = relations_out.activate();
             let mut objects = objects_out.activate();
@@ -68,6 +73,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
                 let mut observed = observed.session(&capability);
                 let mut index = index.session(&capability);
                 let mut allow = allow.session(&capability);
+                let mut wide = wide.session(&capability);
                 let mut present = present.session(&capability);
                 let mut relations = relations.session(&capability);
                 let mut objects = objects.session(&capability);
@@ -78,6 +84,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
                         Change::Observed(message) => observed.give(*message),
                         Change::Link(change) => index.give(IndexMessage::Link(change)),
                         Change::Allow(change) => allow.give(change),
+                        Change::Wide(change) => wide.give(change),
                         Change::Present(entity, diff) => present.give((entity, time, diff)),
                         Change::Relation(fact, diff) => relations.give((fact, time, diff)),
                         Change::Object(fact, diff) => objects.give((fact, time, diff)),
@@ -92,6 +99,7 @@ pub fn part_changes(changes: Flow<'_, Change>) -> Changes<'_> {
         observed,
         index,
         allow,
+        wide,
         present: present.as_collection(),
         relations: relations.as_collection(),
         objects: objects.as_collection(),

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use sightline_formats::pattern::WideTest;
 use sightline_formats::{IntelObject, Limits, object_from_doc};
 use sightline_schemas::avro::{OutputRecord, RecordType};
 use sightline_schemas::record::{EntityRecord, HeldObservable, LinkRecord};
@@ -14,6 +15,7 @@ use super::head::{Claim, Emitted, Facts, Head, LinkFact, Rank, RelationFact};
 use super::index::{IndexLink, LinkChange};
 use super::observed::{ObjectFact, ObservedFact, ObservedMessage};
 use super::provenance::Provenance;
+use super::wide::WideChange;
 use super::{FeedChange, FeedKey, IntelMessage, PackageRank, Routed, Tick};
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
@@ -36,6 +38,8 @@ pub enum Change {
     Present(EntityKey, isize),
     /// An allow-list comes, changes or goes.
     Allow(Box<ListChange>),
+    /// What an indicator names at large changes.
+    Wide(Box<WideChange>),
     /// A relation is asserted.
     Relation(RelationFact, isize),
     /// An object is an observable.
@@ -110,6 +114,9 @@ impl Operator {
                 let (document, origin) = (Some(object.doc.into()), winner.from.origin.into());
                 out.push(Change::Allow(Box::new(ListChange { list: *key, document, origin })));
             }
+            if let Some(tests) = tables.wide.get(key) {
+                out.push(Change::Wide(Box::new(WideChange { indicator: *key, tests: tests.clone(), origin: winner.from.origin.into() })));
+            }
             if is_observed_data(*key)
                 && let Some(object) = self.state.read(winner)
             {
@@ -150,6 +157,7 @@ impl Operator {
             self.state.documents.borrow_mut().mark(epoch);
             tables.write(TableId::Heads, epoch);
             tables.write(TableId::Feeds, epoch);
+            tables.write(TableId::Wide, epoch);
         }
     }
 
@@ -255,6 +263,7 @@ impl Operator {
         let Some(winner) = head.winner().cloned() else {
             let kept = head.facts.take();
             tables.heads.remove(&key);
+            widen(&mut tables, key, Vec::new(), origin, out);
             if let Some((before, object)) = before.and_then(|before| object_of(&before.claim).map(|object| (before, object))) {
                 self.withdraw(key, &object, &facts_before(key, &before, &object, kept.as_deref()), origin, out);
             }
@@ -297,6 +306,8 @@ impl Operator {
             out.push(Change::Allow(Box::new(ListChange { list: key, document, origin })));
         }
         head.facts = facts.kept();
+        let tests = if active { object.wide.clone() } else { Vec::new() };
+        widen(&mut tables, key, tests, origin, out);
     }
 
     fn emit_row(&self, key: EntityKey, head: &Head, object: &IntelObject, active: bool, origin: SourceRef, out: &mut Vec<Change>) {
@@ -396,6 +407,20 @@ fn facts_before(key: EntityKey, before: &Emitted, object: &IntelObject, kept: Op
         facts.keep_origins(kept);
     }
     facts
+}
+
+/// Notes what an entity in force names at large, and tells it when that changes.
+fn widen(tables: &mut Tables, indicator: EntityKey, tests: Vec<WideTest>, origin: SourceRef, out: &mut Vec<Change>) {
+    let stays = tables.wide.get(&indicator).map_or(tests.is_empty(), |known| *known == tests);
+    if stays {
+        return;
+    }
+    if tests.is_empty() {
+        tables.wide.remove(&indicator);
+    } else {
+        tables.wide.insert(indicator, tests.clone());
+    }
+    out.push(Change::Wide(Box::new(WideChange { indicator, tests, origin })));
 }
 
 /// Sends facts to the collections: asserted (`1`) or taken back (`-1`).

@@ -19,6 +19,7 @@ use super::Tick;
 use super::allowed::{Allowed, ListChange};
 use super::holders::{Holder, Holders};
 use super::sightings::{Before, Sightings, named_by};
+use super::wide::{Wide, WideChange, forgotten};
 use crate::by_epoch::{ByEpoch, Flow};
 use crate::epoch::Epoch;
 use crate::events::touches::forget;
@@ -63,6 +64,8 @@ pub enum IndexMessage {
     Probe(Probe),
     /// An allow-list comes, changes or goes, to every worker.
     Allow(u64, Box<ListChange>),
+    /// What an indicator names at large changes, to every worker.
+    Wide(u64, Box<WideChange>),
     /// The clock, to every worker.
     Tick(u64, Tick),
 }
@@ -73,7 +76,7 @@ impl IndexMessage {
             Self::Link(LinkChange { link: IndexLink { observable, .. }, .. }) | Self::Probe(Probe { observable, .. }) => {
                 u64::from(crate::state::table::vnode_of(observable.route()))
             }
-            Self::Allow(worker, _) | Self::Tick(worker, _) => *worker,
+            Self::Allow(worker, _) | Self::Wide(worker, _) | Self::Tick(worker, _) => *worker,
         }
     }
 }
@@ -113,6 +116,7 @@ pub fn index<'scope>(
     tables: Rc<RefCell<Tables>>,
 ) -> Flow<'scope, IndexOut> {
     let mut sightings = Sightings { allowed: Allowed::default(), settings: settings.look_back, emitter: emitter.clone() };
+    let mut wide_tests = Wide::default();
     messages.by_epoch(
         "Index",
         resume,
@@ -120,23 +124,28 @@ pub fn index<'scope>(
         |_| false,
         move |epoch, messages, out| {
             let tables = &mut *tables.borrow_mut();
-            let (mut links, mut probes, mut lists, mut tick) = (Vec::new(), Vec::new(), Vec::new(), None);
+            let (mut links, mut probes, mut lists, mut wide, mut tick) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), None);
             for message in messages {
                 match message {
                     IndexMessage::Link(change) => links.push(change),
                     IndexMessage::Probe(probe) => probes.push(probe),
                     IndexMessage::Allow(_, change) => lists.push(change),
+                    IndexMessage::Wide(_, change) => wide.push(change),
                     IndexMessage::Tick(_, now) => tick = Some(now),
                 }
             }
-            // Of what hydration tells again, the tables know all but the lists.
+            // Of what hydration tells again, the tables know all but what every worker has.
             if epoch <= resume {
                 sightings.allowed.apply(lists.iter().map(|change| &**change));
+                wide_tests.apply(wide.iter().map(|change| &**change));
                 return;
             }
             let Some(tick) = tick else { return };
             let mut before_epoch = Before::default();
             sightings.change_lists(lists, tables, &mut before_epoch);
+            forgotten(forget(tables, epoch, tick.wall, &sightings.settings), tables, &mut links);
+            wide_tests.change(&wide, tables, &mut links);
+            wide_tests.met(&probes, tables, &mut links);
             // Withdrawals first: a change of times takes a link back and gives it again.
             links.sort_unstable_by(|a, b| (a.link.observable, a).cmp(&(b.link.observable, b)));
             for changes in links.chunk_by(|a, b| a.link.observable == b.link.observable) {
@@ -162,7 +171,6 @@ pub fn index<'scope>(
             for probes in probes.chunk_by(|a, b| a.observable == b.observable) {
                 sightings.touched(probes, tick.wall, tables, out);
             }
-            forget(tables, epoch, tick.wall, &sightings.settings);
             if tick.snapshot {
                 tables.write(TableId::Index, epoch);
                 tables.write(TableId::Touches, epoch);

@@ -11,6 +11,7 @@
 //! | [`index`] | observables, who holds them, and which events touched them |
 //! | [`sightings`] | the join of the two: a part of the index |
 //! | [`allowed`] | the allow-lists in force |
+//! | [`wide`] | the indicators in force that name more than single values |
 //! | [`holders`], [`provenance`] | their rows, packed |
 pub mod allowed;
 pub mod changes;
@@ -23,6 +24,7 @@ pub mod packages;
 pub mod provenance;
 pub mod relations;
 pub mod sightings;
+pub mod wide;
 
 use serde::{Deserialize, Serialize};
 use sightline_formats::IntelObject;

@@ -2,7 +2,7 @@
 //!
 //! A part of the index, which owns both sides of the join. Of a key there must be one record an epoch, whatever changed in it: so what was sighted before
 //! is noted with each kind of change ([`Before`]), and compared when all of them are in the tables.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sightline_schemas::avro::OutputRecord;
 use sightline_schemas::record::SightingRecord;
@@ -27,15 +27,52 @@ pub struct Sightings {
     pub emitter: Emitter,
 }
 
-/// The indicators for which this observable suffices, sorted. Compound patterns need more than one look-up.
-pub fn named_by(tables: &Tables, key: &ObservableKey) -> Vec<StixId> {
-    let holders = tables.index.get(key).map(|entry| entry.holders.iter());
-    holders.into_iter().flatten().filter(|(_, role, _)| *role == Role::Pattern).map(|(entity, _, _)| entity).collect()
+/// Which touches of an observable an indicator sights.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Sights {
+    /// Those of events that have the value itself: a value above it meets a wide test, or not, by itself.
+    Direct,
+    /// Those of events that have a value below it, too.
+    All,
+}
+
+impl Sights {
+    fn of(role: Role) -> Option<Self> {
+        match role {
+            Role::Pattern => Some(Self::All),
+            Role::Matched => Some(Self::Direct),
+            _ => None,
+        }
+    }
+
+    fn role(self) -> Role {
+        match self {
+            Self::All => Role::Pattern,
+            Self::Direct => Role::Matched,
+        }
+    }
+
+    fn has(self, touch: &Touch) -> bool {
+        self == Self::All || touch.direct
+    }
+}
+
+/// The indicators that name an observable.
+pub type Named = BTreeMap<StixId, Sights>;
+
+/// The indicators for which this observable suffices. Compound patterns need more than one look-up.
+pub fn named_by(tables: &Tables, key: &ObservableKey) -> Named {
+    let mut named = Named::new();
+    for (entity, role, _) in tables.index.get(key).into_iter().flat_map(|entry| entry.holders.iter()) {
+        let Some(sights) = Sights::of(role) else { continue };
+        named.entry(entity).and_modify(|known| *known = sights.max(*known)).or_insert(sights);
+    }
+    named
 }
 
 /// What was sighted of the observables that an epoch changes, before it: the indicators, and the input record that changes it.
 #[derive(Default)]
-pub struct Before(BTreeMap<ObservableKey, (Vec<StixId>, SourceRef)>);
+pub struct Before(BTreeMap<ObservableKey, (Named, SourceRef)>);
 
 impl Sightings {
     /// Allow-lists change: first of all in an epoch, for the tables are still those of the one before.
@@ -51,7 +88,7 @@ impl Sightings {
             if let Some(origin) = origins.get(&key.tenant)
                 && let Some(was) = self.allowed.decides(&replaced, key, value)
             {
-                let sighted = if was { Vec::new() } else { named_by(tables, key) };
+                let sighted = if was { Named::new() } else { named_by(tables, key) };
                 before.0.insert(*key, (sighted, *origin));
             }
         }
@@ -61,7 +98,7 @@ impl Sightings {
     pub fn links_changed(
         &self,
         (key, value): (ObservableKey, &str),
-        named: Vec<StixId>,
+        named: Named,
         origin: SourceRef,
         tables: &mut Tables,
         before: &mut Before,
@@ -72,7 +109,7 @@ impl Sightings {
             _ => {}
         }
         // Unless lists changed about it, which was noted, it was allowed before if it is now.
-        let sighted = if named.is_empty() || self.allowed.has(&key, value) { Vec::new() } else { named };
+        let sighted = if named.is_empty() || self.allowed.has(&key, value) { Named::new() } else { named };
         let noted = before.0.entry(key).or_insert((sighted, origin));
         noted.1 = noted.1.max(origin);
     }
@@ -80,13 +117,20 @@ impl Sightings {
     /// Gives the sightings of past events that the epoch's changes bring, and takes back those that they end.
     pub fn settle(&self, before: Before, tables: &Tables, out: &mut Vec<IndexOut>) {
         for (key, (before, origin)) in before.0 {
-            let is_allowed = tables.matched.get(&key).is_some_and(|value| self.allowed.has(&key, value));
-            let now = if is_allowed { Vec::new() } else { named_by(tables, &key) };
+            let now = match tables.matched.get(&key) {
+                Some(value) if !self.allowed.has(&key, value) => named_by(tables, &key),
+                _ => Named::new(),
+            };
             let Some(touches) = tables.touches.get(&key) else { continue };
-            let gone = before.iter().filter(|entity| now.binary_search(entity).is_err()).map(|entity| (*entity, true));
-            let come = now.iter().filter(|entity| before.binary_search(entity).is_err()).map(|entity| (*entity, false));
-            for (entity, retracted) in gone.chain(come) {
-                out.extend(touches.iter().map(|touch| self.sighting(key, entity, touch, retracted, origin)));
+            let entities: BTreeSet<StixId> = before.keys().chain(now.keys()).copied().collect();
+            for entity in entities {
+                let (before, now) = (before.get(&entity), now.get(&entity));
+                for touch in touches.iter().filter(|_| before != now) {
+                    let has = |sights: Option<&Sights>| sights.is_some_and(|sights| sights.has(touch));
+                    if has(before) != has(now) {
+                        out.push(self.sighting(key, entity, touch, has(before), origin));
+                    }
+                }
             }
         }
     }
@@ -99,21 +143,25 @@ impl Sightings {
             tables.matched.insert(*key, value.clone());
         }
         // Lists are asked about what is named alone: that is little.
-        let sighted: &[StixId] = if named.is_empty() || self.allowed.has(key, value) { &[] } else { &named };
+        let sighted = if named.is_empty() || self.allowed.has(key, value) { &Named::new() } else { &named };
         let touches = tables.touches.get_or_default(*key);
-        for Probe { event, id, seen, .. } in probes {
-            for entity in sighted {
+        for Probe { event, id, seen, direct, .. } in probes {
+            let touch = Touch::new(*id, *seen, *direct, now);
+            let is_new = !touches.has(*id);
+            for (entity, sights) in sighted.iter().filter(|(_, sights)| sights.has(&touch)) {
                 let entity = EntityKey { id: *entity, tenant: key.tenant };
-                out.push(IndexOut::Hit(Hit { event: *event, entity, observable: *key, role: Role::Pattern }));
+                out.push(IndexOut::Hit(Hit { event: *event, entity, observable: *key, role: sights.role() }));
+                if is_new {
+                    out.push(self.sighting(*key, entity.id, &touch, false, event.at));
+                }
             }
-            if touches.has(*id) {
-                continue;
+            if *direct {
+                touches.keep_value(key.kind, value);
             }
-            let touch = Touch::new(*id, *seen, now);
             touches.insert(touch);
-            out.extend(sighted.iter().map(|entity| self.sighting(*key, *entity, &touch, false, event.at)));
         }
-        touches.keep_newest(if named.is_empty() { self.settings.events } else { self.settings.named_events });
+        // What is named is remembered: a link that an event made goes with the last event.
+        touches.keep_newest(if named.is_empty() { self.settings.events } else { self.settings.named_events.max(1) });
         if touches.is_empty() {
             tables.touches.remove(key);
             tables.matched.remove(key);
