@@ -135,12 +135,14 @@ impl Default for SnapshotSettings {
 pub struct FlowSettings {
     /// How many epochs may be under way between the journal and the slowest lane; past it the readers stop.
     pub window_epochs: u64,
+    /// How many bytes of records these epochs may have, together; one epoch may have any.
+    pub window_bytes: u64,
     /// How long the slowest lane may stand still with epochs under way before the process gives up and restarts, in milliseconds.
     pub watchdog_ms: u64,
 }
 
 impl Default for FlowSettings {
     fn default() -> Self {
-        Self { window_epochs: 64, watchdog_ms: 120_000 }
+        Self { window_epochs: 64, window_bytes: 64 << 20, watchdog_ms: 120_000 }
     }
 }

@@ -320,6 +320,8 @@ impl Fields {
 
     /// Appends them as one JSON object, in order.
     pub fn write_json(&self, out: &mut Vec<u8>) {
+        // Quotes, a colon and a comma a field; escapes are rare.
+        out.reserve(self.text.len() + 8 * self.entries.len() + 2);
         out.push(b'{');
         for (at, (name, value)) in self.iter().enumerate() {
             if at > 0 {

@@ -2,8 +2,8 @@
 use std::io::Cursor;
 use std::ops::ControlFlow;
 
-use super::stream::{Framed, LogStream, binary};
-use super::{LogFormat, Piece, PieceReader, Read};
+use super::stream::{Framed, LogStream, binary, is_binary};
+use super::{LogFormat, Piece, PieceReader, Read, json};
 use crate::event::fields::Refused;
 use crate::limits::Limits;
 use crate::unpack::{Unpacked, fault, unpack_stream};
@@ -66,8 +66,17 @@ impl RecordReader {
         }
     }
 
-    /// Unpacks, tells the format, and cuts, all in memory: a record is no larger than the log takes.
     fn anything(&mut self, file: &str, value: &[u8], out: RecordOut<'_>) {
+        // Most producers send an event a record: to open that as a file of any kind takes longer than to read it.
+        if json::is_one_line(value) && !is_binary(value) {
+            let piece = Piece { format: LogFormat::Json, prelude: &[], body: value, first_line: 1 };
+            return self.pieces.read(&piece, &mut |read| out(file, read));
+        }
+        self.file(file, value, out);
+    }
+
+    /// Unpacks, tells the format, and cuts, all in memory: a record is no larger than the log takes.
+    fn file(&mut self, file: &str, value: &[u8], out: RecordOut<'_>) {
         let Self { limits, pieces } = self;
         let walked = unpack_stream(file, Cursor::new(value), limits, &mut |unpacked| {
             match unpacked {
@@ -105,4 +114,53 @@ fn refuse(line: u64, bytes: &[u8], refused: Refused) -> Read<'_> {
 
 fn told_fault(error: &std::io::Error) -> Refused {
     fault(error).cloned().unwrap_or_else(|| Refused::new("unreadable", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Heard = Vec<(String, u64, Vec<u8>, Result<String, Refused>)>;
+
+    fn heard(read: impl FnOnce(&mut RecordReader, RecordOut<'_>)) -> Heard {
+        let mut heard = Heard::new();
+        read(&mut RecordReader::new(&Limits { event_bytes: 200, ..Limits::default() }), &mut |file, read| {
+            let fields = read.fields.map(|fields| {
+                let mut json = Vec::new();
+                fields.write_json(&mut json);
+                String::from_utf8_lossy(&json).into_owned()
+            });
+            heard.push((file.to_owned(), read.line, read.bytes.to_vec(), fields));
+        });
+        heard
+    }
+
+    #[test]
+    fn an_event_alone_is_read_as_a_file_of_it_would_be() {
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(300));
+        for (value, is_alone) in [
+            ("{\"a\":1}", true),
+            ("{\"a\":{\"b\":[1,2]}}\r\n", true),
+            ("{\"a\":1}{\"b\":2}", true),
+            ("{\"a\":1},{\"b\":2}", true),
+            ("{\"a\":1", false),
+            ("{\"a\" 1}", true),
+            ("{\"a\":\"\u{1}\u{2}\u{3}\u{4}\"}", true),
+            ("{\"a\":\"\u{fffd}é\"}", true),
+            ("{\"next\":null,\"Records\":[{\"a\":1},{\"b\":2}]}", false),
+            ("{\"Records\":[]}", true),
+            ("{\"a\":{\"Records\":[{\"a\":1}]}}", true),
+            ("{\"a\":1}\n{\"b\":2}", false),
+            ("{\"a\":\"\0\"}", false),
+            ("[{\"a\":1}]", false),
+            ("{}", true),
+            (&long, true),
+        ] {
+            assert_eq!(json::is_one_line(value.as_bytes()), is_alone, "{value}");
+            let alone = heard(|reader, out| reader.anything("f", value.as_bytes(), out));
+            assert_eq!(alone, heard(|reader, out| reader.file("f", value.as_bytes(), out)), "{value}");
+        }
+        let invalid = b"{\"a\":\"\xff\"}";
+        assert_eq!(heard(|reader, out| reader.anything("f", invalid, out)), heard(|reader, out| reader.file("f", invalid, out)));
+    }
 }

@@ -177,12 +177,13 @@ impl<T: Copy + Ord> WideSet<T> {
     /// Whose tests a normalised value meets.
     pub fn holders(&self, kind: Kind, value: &str) -> BTreeSet<T> {
         let mut found = BTreeSet::new();
-        if is_address(kind) && !self.networks.is_empty() {
-            if let Some(network) = parse_network(value) {
-                let (four, bits) = bits(network.addr());
-                for ((_, length), of_length) in self.networks.range((four, 0)..=(four, network.prefix_len())) {
-                    found.extend(of_length.get(&(bits & mask(*length))).into_iter().flatten());
-                }
+        if is_address(kind)
+            && !self.networks.is_empty()
+            && let Some(network) = parse_network(value)
+        {
+            let (four, bits) = bits(network.addr());
+            for ((_, length), of_length) in self.networks.range((four, 0)..=(four, network.prefix_len())) {
+                found.extend(of_length.get(&(bits & mask(*length))).into_iter().flatten());
             }
         }
         for (set, holders) in self.expressions.get(&kind).into_iter().flat_map(Expressions::compiled) {

@@ -32,7 +32,14 @@ impl Encoder {
     pub fn encode(&self, record: &OutputRecord) -> Result<Bytes, AvroError> {
         let ty = record.record_type();
         let id = self.ids[ty as usize].ok_or(AvroError::Unregistered(ty))?;
-        let mut datum = Datum(BytesMut::with_capacity(256));
+        // About what it will take, so that a document is not copied while room is made for it.
+        let room = 256
+            + match record {
+                OutputRecord::Entity(record) => record.doc.len() + record.description.as_ref().map_or(0, String::len),
+                OutputRecord::Event(record) => record.fields.len() + 160 * record.observables.len(),
+                _ => 0,
+            };
+        let mut datum = Datum(BytesMut::with_capacity(room));
         datum.0.put_u8(0);
         datum.0.put_u32(id.0);
         match record {

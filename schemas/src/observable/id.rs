@@ -1,5 +1,4 @@
 //! Deterministic identifiers: UUIDv5 over the canonical JSON of the ID-contributing properties (STIX 2.1 §2.9).
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::ObservableKind;
@@ -8,38 +7,36 @@ use super::ObservableKind;
 const NAMESPACE: Uuid = Uuid::from_u128(0x00abedb4_aa42_466c_9c01_fed23315a9b7);
 
 pub(super) fn uuid(kind: ObservableKind, value: &str) -> Uuid {
-    Uuid::new_v5(&NAMESPACE, contributing(kind, value).as_bytes())
+    Uuid::new_v5(&NAMESPACE, &contributing(kind, value))
 }
 
 /// The contributing properties in the form of RFC 8785: keys in order, no white space, and of the escapes only those that
 /// JSON demands, which is how `serde_json` writes a text.
-fn contributing(kind: ObservableKind, value: &str) -> String {
-    let text = Value::from(value);
-    let property = |name: &str| format!(r#"{{"{name}":{text}}}"#);
-    let hash = |algorithm: &str| format!(r#"{{"hashes":{{"{algorithm}":{text}}}}}"#);
-    match kind {
+fn contributing(kind: ObservableKind, value: &str) -> Vec<u8> {
+    let of_its_kind;
+    let (before, after) = match kind {
         ObservableKind::Ipv4Addr
         | ObservableKind::Ipv6Addr
         | ObservableKind::DomainName
         | ObservableKind::Url
         | ObservableKind::EmailAddr
-        | ObservableKind::MacAddr => property("value"),
-        ObservableKind::FileMd5 => hash("MD5"),
-        ObservableKind::FileSha1 => hash("SHA-1"),
-        ObservableKind::FileSha256 => hash("SHA-256"),
-        ObservableKind::FileSha512 => hash("SHA-512"),
-        ObservableKind::FileSsdeep => hash("SSDEEP"),
-        ObservableKind::FileTlsh => hash("TLSH"),
-        ObservableKind::X509Fingerprint => hash(match value.len() {
-            32 => "MD5",
-            40 => "SHA-1",
-            _ => "SHA-256",
-        }),
-        ObservableKind::FileName | ObservableKind::Mutex => property("name"),
-        ObservableKind::WindowsRegistryKey => property("key"),
-        ObservableKind::UserAccount => property("account_login"),
+        | ObservableKind::MacAddr => (r#"{"value":"#, "}"),
+        ObservableKind::FileMd5 => (r#"{"hashes":{"MD5":"#, "}}"),
+        ObservableKind::FileSha1 => (r#"{"hashes":{"SHA-1":"#, "}}"),
+        ObservableKind::FileSha256 => (r#"{"hashes":{"SHA-256":"#, "}}"),
+        ObservableKind::FileSha512 => (r#"{"hashes":{"SHA-512":"#, "}}"),
+        ObservableKind::FileSsdeep => (r#"{"hashes":{"SSDEEP":"#, "}}"),
+        ObservableKind::FileTlsh => (r#"{"hashes":{"TLSH":"#, "}}"),
+        ObservableKind::X509Fingerprint => match value.len() {
+            32 => (r#"{"hashes":{"MD5":"#, "}}"),
+            40 => (r#"{"hashes":{"SHA-1":"#, "}}"),
+            _ => (r#"{"hashes":{"SHA-256":"#, "}}"),
+        },
+        ObservableKind::FileName | ObservableKind::Mutex => (r#"{"name":"#, "}"),
+        ObservableKind::WindowsRegistryKey => (r#"{"key":"#, "}"),
+        ObservableKind::UserAccount => (r#"{"account_login":"#, "}"),
         // A number; the normalised value is its decimal digits.
-        ObservableKind::AutonomousSystem => format!(r#"{{"number":{value}}}"#),
+        ObservableKind::AutonomousSystem => return format!(r#"{{"number":{value}}}"#).into_bytes(),
         // The standard gives `process` a random identifier and does not know the others. Their kind takes part, as the
         // standard's property names do above, so that equal texts of two kinds differ.
         ObservableKind::Process
@@ -48,8 +45,18 @@ fn contributing(kind: ObservableKind, value: &str) -> String {
         | ObservableKind::Vulnerability
         | ObservableKind::BankAccount
         | ObservableKind::CryptoWallet
-        | ObservableKind::PhoneNumber => format!(r#"{{"type":"{kind}","value":{text}}}"#),
-    }
+        | ObservableKind::PhoneNumber => {
+            of_its_kind = format!(r#"{{"type":"{kind}","value":"#);
+            (&*of_its_kind, "}")
+        }
+    };
+    // With the quotes, and room for an escape or two.
+    let mut json = Vec::with_capacity(before.len() + value.len() + after.len() + 8);
+    json.extend_from_slice(before.as_bytes());
+    // Neither a text nor a vector can fail.
+    let _always = serde_json::to_writer(&mut json, value);
+    json.extend_from_slice(after.as_bytes());
+    json
 }
 
 #[cfg(test)]
@@ -63,7 +70,7 @@ mod tests {
 
     /// What one line of the data says: the kind, the value as given, the identifier that python-stix2 made of it.
     fn read(line: &str) -> Option<(Kind, String, String)> {
-        let object: Value = serde_json::from_str(line).unwrap();
+        let object: serde_json::Value = serde_json::from_str(line).unwrap();
         let text = |name: &str| object[name].as_str().map(str::to_owned);
         let ty = object["type"].as_str().unwrap();
         let hashes = object["hashes"].as_object();

@@ -116,8 +116,9 @@ impl Parser {
                     Ok(event) => {
                         let at = EventRef { at: raw.at, index, worker: parsing.worker };
                         index += 1;
-                        let probes = touched(&event, tenant, parsing.settings.above);
-                        let (id, record) = record(event, tenant, source, raw.received);
+                        let keys: Vec<ObservableKey> = event.observables.iter().map(|found| found.observable.key(tenant)).collect();
+                        let probes = touched(&event, &keys, parsing.settings.above);
+                        let (id, record) = record(event, &keys, tenant, source, raw.received);
                         let seen = record.timestamp;
                         out(ParsedEvent::Event(Box::new(OpenEvent { event: at, record })));
                         for (observable, (value, direct)) in probes {
@@ -135,13 +136,15 @@ impl Parser {
     }
 }
 
-/// What an event touched, by value, and whether it has the value itself or one below it.
-fn touched(event: &FlatEvent, tenant: TenantId, with_above: bool) -> BTreeMap<ObservableKey, (Box<str>, bool)> {
-    let observables = event.observables.iter().map(|found| &found.observable);
+/// What an event touched, by value, and whether it has the value itself or one below it. `keys` are those of its observables.
+fn touched(event: &FlatEvent, keys: &[ObservableKey], with_above: bool) -> BTreeMap<ObservableKey, (Box<str>, bool)> {
+    let observables = || keys.iter().zip(event.observables.iter().map(|found| &found.observable));
     let mut touched: BTreeMap<ObservableKey, (Box<str>, bool)> =
-        observables.clone().map(|observable| (observable.key(tenant), (observable.value().into(), true))).collect();
-    for above in observables.filter(|_| with_above).flat_map(above) {
-        touched.entry(above.key(tenant)).or_insert_with(|| (above.value().into(), false));
+        observables().map(|(key, observable)| (*key, (observable.value().into(), true))).collect();
+    for (key, observable) in observables().filter(|_| with_above) {
+        for above in above(observable) {
+            touched.entry(above.key(key.tenant)).or_insert_with(|| (above.value().into(), false));
+        }
     }
     touched
 }
@@ -175,14 +178,15 @@ fn cut(bytes: &[u8], limits: &Limits) -> Bytes {
     Bytes::copy_from_slice(&bytes[..bytes.len().min(limits.dead_letter_bytes)])
 }
 
-fn record(event: FlatEvent, tenant: TenantId, source: &str, received: Micros) -> (ContentHash, EventRecord) {
+fn record(event: FlatEvent, keys: &[ObservableKey], tenant: TenantId, source: &str, received: Micros) -> (ContentHash, EventRecord) {
     let content = event.hash.to_string();
     let id = ContentHash::of_parts([tenant.as_str().as_bytes(), source.as_bytes(), content.as_bytes()]);
     let mut observables: Vec<_> = event
         .observables
         .into_iter()
-        .map(|found| EventObservable {
-            id: found.observable.key(tenant).id(),
+        .zip(keys)
+        .map(|(found, key)| EventObservable {
+            id: key.id(),
             kind: found.observable.kind(),
             value: found.observable.value().to_owned(),
             field: found.field,

@@ -76,11 +76,20 @@ impl Touches {
         self.place(event).is_ok()
     }
 
-    /// Adds a touch, unless it is of an event that is there already.
-    pub fn insert(&mut self, touch: Touch) {
-        if let Err(at) = self.place(touch.event) {
-            self.touches.insert(at, touch);
+    /// Adds touches, but those of events that are there already.
+    pub fn extend(&mut self, new: Vec<Touch>) {
+        if let [touch] = new[..] {
+            if let Err(at) = self.place(touch.event) {
+                self.touches.insert(at, touch);
+            }
+            return;
         }
+        // One by one, each would move those behind it.
+        let mut all = Vec::from(std::mem::take(&mut self.touches));
+        all.extend(new);
+        all.sort_by_key(|touch| touch.event);
+        all.dedup_by_key(|touch| touch.event);
+        self.touches = all.into();
     }
 
     /// Keeps the newest `most`, once there are an eighth more: to find them takes a look at all.
@@ -92,7 +101,11 @@ impl Touches {
             let mut by_age: Vec<_> = self.touches.iter().map(|touch| (touch.arrived, touch.seen, touch.event)).collect();
             let (_, oldest_kept, _) = by_age.select_nth_unstable(over);
             let oldest_kept = *oldest_kept;
-            self.touches.retain(|touch| (touch.arrived, touch.seen, touch.event) >= oldest_kept);
+            let mut kept = Vec::from(std::mem::take(&mut self.touches));
+            kept.retain(|touch| (touch.arrived, touch.seen, touch.event) >= oldest_kept);
+            // What many events touch at once needs no room for as many later on.
+            kept.shrink_to(most + most / 8 + 1);
+            self.touches = kept.into();
         }
     }
 
@@ -149,9 +162,10 @@ mod tests {
     #[test]
     fn the_newest_are_kept_and_an_event_counts_once() {
         let mut touches = Touches::default();
-        for (event, minute) in [(7, 1), (3, 5), (7, 9), (1, 2), (9, 3)] {
-            touches.insert(touch(event, minute));
-        }
+        touches.extend(vec![touch(7, 1)]);
+        touches.extend(vec![touch(3, 5), touch(7, 9), touch(1, 2)]);
+        touches.extend(vec![touch(9, 3)]);
+        touches.extend(vec![touch(9, 4)]);
         assert_eq!(touches.iter().map(|touch| touch.event.0[0]).collect::<Vec<_>>(), [1, 3, 7, 9]);
         touches.keep_newest(2);
         assert_eq!(touches.iter().map(|touch| touch.event.0[0]).collect::<Vec<_>>(), [3, 9], "7 came at minute 1");

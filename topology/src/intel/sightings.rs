@@ -145,9 +145,10 @@ impl Sightings {
         // Lists are asked about what is named alone: that is little.
         let sighted = if named.is_empty() || self.allowed.has(key, value) { &Named::new() } else { &named };
         let touches = tables.touches.get_or_default(*key);
+        let (mut new, mut given) = (Vec::with_capacity(probes.len()), BTreeSet::new());
         for Probe { event, id, seen, direct, .. } in probes {
             let touch = Touch::new(*id, *seen, *direct, now);
-            let is_new = !touches.has(*id);
+            let is_new = !sighted.is_empty() && !touches.has(*id) && given.insert(*id);
             for (entity, sights) in sighted.iter().filter(|(_, sights)| sights.has(&touch)) {
                 let entity = EntityKey { id: *entity, tenant: key.tenant };
                 out.push(IndexOut::Hit(Hit { event: *event, entity, observable: *key, role: sights.role() }));
@@ -158,8 +159,9 @@ impl Sightings {
             if *direct {
                 touches.keep_value(key.kind, value);
             }
-            touches.insert(touch);
+            new.push(touch);
         }
+        touches.extend(new);
         // What is named is remembered: a link that an event made goes with the last event.
         touches.keep_newest(if named.is_empty() { self.settings.events } else { self.settings.named_events.max(1) });
         if touches.is_empty() {

@@ -85,7 +85,8 @@ impl Wide {
 
     /// The links of values that an event has for the first time.
     pub fn met(&self, probes: &[Probe], tables: &Tables, links: &mut Vec<LinkChange>) {
-        let mut direct: Vec<&Probe> = probes.iter().filter(|probe| probe.direct && self.sets.contains_key(&probe.observable.tenant)).collect();
+        let mut direct: Vec<&Probe> =
+            probes.iter().filter(|probe| probe.direct && self.sets.contains_key(&probe.observable.tenant)).collect();
         direct.sort_unstable();
         for Probe { observable: key, value, event, .. } in direct.chunk_by(|a, b| a.observable == b.observable).filter_map(<[_]>::first) {
             if tables.touches.get(key).is_none_or(|touches| touches.value().is_none()) {

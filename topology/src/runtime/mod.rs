@@ -13,6 +13,7 @@ mod source;
 mod topics;
 mod workers;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -226,8 +227,18 @@ impl Engine {
         let graph = Graph { place, emitter, resume, settings: settings.clone(), sources };
         let workers_thread = start_workers(parts, receivers, graph, connections, Arc::clone(&shared))?;
 
-        let source =
-            Source { place, log, topics, settings, followers, former, feeds, snapshots: snapshot_sender, shared: Arc::clone(&shared) };
+        let source = Source {
+            place,
+            log,
+            topics,
+            settings,
+            followers,
+            former,
+            feeds,
+            snapshots: snapshot_sender,
+            shared: Arc::clone(&shared),
+            under_way: VecDeque::new(),
+        };
         let epochs = spawn("epochs", move || source.run(entries))?;
         Ok(Self { place, shared, epochs, workers: workers_thread, lanes, snapshots, leader })
     }

@@ -1,4 +1,5 @@
 //! The epochs thread: replays the journal, then mints; or, in a cell of several processes, follows the one that does.
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -42,6 +43,8 @@ pub(super) struct Source {
     pub(super) feeds: Vec<SyncSender<Feed>>,
     pub(super) snapshots: SnapshotSender,
     pub(super) shared: Arc<Shared>,
+    /// Epochs that were handed to the workers and are perhaps not committed yet, and the bytes of their records.
+    pub(super) under_way: VecDeque<(Epoch, u64)>,
 }
 
 /// How often positions are published for lag tools.
@@ -152,7 +155,9 @@ impl Source {
     /// Hands an epoch to the workers: each record to one of all processes, the clock to all.
     fn feed(&mut self, entry: &JournalEntry, records: Vec<sightline_log::Record>, snapshot: bool) -> Result<(), EngineError> {
         if self.place.leads() {
-            self.wait_for_window(entry.epoch)?;
+            let bytes =
+                records.iter().map(|record| [&record.key, &record.value].into_iter().flatten().map(|part| part.len() as u64).sum::<u64>());
+            self.wait_for_window(entry.epoch, bytes.sum())?;
             self.tell(&ToFollower::Entry(entry.clone(), snapshot))?;
         }
         self.shared.records.fetch_add(entry.records, Ordering::Relaxed);
@@ -174,13 +179,21 @@ impl Source {
         Ok(())
     }
 
-    /// Back-pressure: waits until the slowest lane is within the window.
-    fn wait_for_window(&self, epoch: Epoch) -> Result<(), EngineError> {
-        let window = self.settings.flow.window_epochs;
+    /// Back-pressure: waits until the slowest lane is within the window, for an epoch of so many bytes.
+    fn wait_for_window(&mut self, epoch: Epoch, bytes: u64) -> Result<(), EngineError> {
+        let (window, most) = (self.settings.flow.window_epochs, self.settings.flow.window_bytes);
         let watchdog = Duration::from_millis(self.settings.flow.watchdog_ms);
         let mut least = self.shared.committed.min();
         let mut since = Instant::now();
-        while epoch.0.saturating_sub(least.0.max(self.former.resume().0)) > window {
+        loop {
+            let done = least.max(self.former.resume());
+            while self.under_way.front().is_some_and(|(epoch, _)| *epoch <= done) {
+                self.under_way.pop_front();
+            }
+            let held: u64 = self.under_way.iter().map(|(_, bytes)| bytes).sum();
+            if epoch.0.saturating_sub(done.0) <= window && (self.under_way.is_empty() || held.saturating_add(bytes) <= most) {
+                break;
+            }
             if self.shared.committed.has_failed() {
                 return Err(EngineError::Thread("lanes".into()));
             }
@@ -190,6 +203,9 @@ impl Source {
             } else if since.elapsed() > watchdog {
                 return Err(EngineError::Stalled { millis: self.settings.flow.watchdog_ms, behind: epoch.0 - least.0 });
             }
+        }
+        if bytes > 0 {
+            self.under_way.push_back((epoch, bytes));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::oversize::Oversize;
 use super::scan::{End, end_of_rest, end_of_string, end_of_value};
 use crate::event::fields::Refused;
 use crate::logs::frame::{Cut, Step};
+use crate::logs::stream::PIECE;
 
 /// A wrapper says so this early, after a few scalars about the page.
 const WRAPPER_HEAD: usize = 16 << 10;
@@ -170,6 +171,16 @@ impl Cut for JsonCutter {
         self.within = Within::Nothing;
         open.then(|| Refused::new("truncated", "the list of events does not end; all that came before is taken"))
     }
+}
+
+/// Whether a text is one line of values and nothing else: the cutter would leave it as it is, no archive is written so, and no charset but UTF-8.
+pub(in crate::logs) fn is_one_line(text: &[u8]) -> bool {
+    let value = text.trim_ascii_end();
+    value.starts_with(b"{")
+        && value.ends_with(b"}")
+        && text.len() <= PIECE
+        && memchr::memchr2(b'\n', 0, value).is_none()
+        && !matches!(wrapped_list(value), Wrapping::List(_))
 }
 
 pub(super) fn is_between(byte: u8) -> bool {

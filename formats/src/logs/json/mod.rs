@@ -5,7 +5,7 @@ mod oversize;
 mod scan;
 mod sequence;
 
-pub(super) use cut::JsonCutter;
+pub(super) use cut::{JsonCutter, is_one_line};
 pub(super) use document::JsonReader;
 
 /// Names under which services wrap a list of events: an object whose members before that list are scalars is no event, the list's members are.
