@@ -92,10 +92,14 @@ impl OwnCell {
     }
 
     fn start(&self, workers: usize) -> Engine {
-        let mut settings = TopologySettings::default();
+        self.start_with(workers, TopologySettings::default())
+    }
+
+    fn start_with(&self, workers: usize, mut settings: TopologySettings) -> Engine {
         settings.snapshots.interval_ms = 40;
         settings.snapshots.keep_journal = true;
-        (settings.epochs.interval_ms, settings.epochs.heartbeat_ms, settings.epochs.records) = (3, 100, 4);
+        settings.epochs.heartbeat_ms = settings.epochs.heartbeat_ms.min(100);
+        (settings.epochs.interval_ms, settings.epochs.records) = (3, 4);
         Engine::start(EngineOptions {
             log: Arc::clone(&self.log),
             registry: Arc::new(EmbeddedRegistry),
@@ -271,6 +275,11 @@ fn names([path, operator, literal]: &[String; 3], (kind, value, direct): &(Obser
         }
 }
 
+/// Whether it names more than one value.
+fn is_wide([path, operator, literal]: &[String; 3]) -> bool {
+    operator != "=" || path.starts_with("ipv4") && literal.contains('/')
+}
+
 /// All that came, and what follows from it by the plainest of means.
 #[derive(Default)]
 struct Recomputed {
@@ -328,7 +337,7 @@ impl Recomputed {
         }
     }
 
-    fn sightings(&self, wall: Micros) -> Sightings {
+    fn in_force(&self, wall: Micros) -> BTreeMap<&String, &Said> {
         let mut in_force: BTreeMap<&String, &Said> = BTreeMap::new();
         for ((_, id), said) in &self.said {
             let best = in_force.entry(id).or_insert(said);
@@ -337,6 +346,21 @@ impl Recomputed {
             }
         }
         in_force.retain(|_, said| !said.revoked && said.until.is_none_or(|until| wall < until));
+        in_force
+    }
+
+    /// The links that events make: (indicator, observable).
+    fn matched(&self, wall: Micros) -> BTreeSet<(String, String)> {
+        let has = |said: &Said, touch| said.terms.iter().any(|term| is_wide(term) && names(term, touch));
+        let mut links = BTreeSet::new();
+        for (id, said) in self.in_force(wall) {
+            let touches = self.events.values().flatten().filter(|touch| has(said, touch));
+            links.extend(touches.map(|(kind, value, _)| (id.clone(), observable(*kind, value))));
+        }
+        links
+    }
+
+    fn sightings(&self, wall: Micros) -> Sightings {
         let mut lists: BTreeMap<&String, &(u64, BTreeSet<String>)> = BTreeMap::new();
         for ((_, name), list) in &self.lists {
             let best = lists.entry(name).or_insert(list);
@@ -346,7 +370,7 @@ impl Recomputed {
         }
         let is_allowed = |value: &String| lists.values().any(|(_, allows)| allows.contains(value));
         let mut found = Sightings::new();
-        for (id, said) in in_force {
+        for (id, said) in self.in_force(wall) {
             for (event, touched) in &self.events {
                 let named = touched.iter().filter(|touch| said.terms.iter().any(|term| names(term, touch)));
                 found.extend(
@@ -376,6 +400,15 @@ fn check(cell: &OwnCell, seed: u64) -> (usize, usize) {
         let OutputRecord::Sighting(sighting) = decode(RecordType::Sighting, &record) else { unreachable!() };
         outputs.entry(epoch_of(&record)).or_default().push(sighting);
     }
+    let mut links: BTreeMap<u64, Vec<_>> = BTreeMap::new();
+    for record in cell.records(&RecordType::Link.topic(&cell.topics)) {
+        let key = std::str::from_utf8(record.key.as_deref().unwrap()).unwrap().strip_prefix("default:").unwrap();
+        if let [indicator, observable, "matched"] = key.split('|').collect::<Vec<_>>()[..] {
+            let link = (indicator.to_owned(), observable.to_owned());
+            links.entry(epoch_of(&record)).or_default().push((link, record.value.is_some()));
+        }
+    }
+    let mut linked = BTreeSet::new();
     let mut inputs: BTreeMap<(String, i32, i64), Record> = BTreeMap::new();
     for topic in [cell.topics.control_in(), cell.topics.intel_in(), cell.topics.logs_in()] {
         inputs.extend(cell.records(&topic).into_iter().map(|record| ((topic.clone(), record.partition, record.offset.0), record)));
@@ -405,6 +438,10 @@ fn check(cell: &OwnCell, seed: u64) -> (usize, usize) {
         let expected = model.sightings(entry.wall);
         let differs = (expected.difference(&held).next(), held.difference(&expected).next());
         assert_eq!(differs, (None, None), "seed {seed}, epoch {number}: missing, and too much");
+        for (link, comes) in links.remove(&number).unwrap_or_default() {
+            assert!(if comes { linked.insert(link) } else { linked.remove(&link) }, "seed {seed}, epoch {number}: a link twice");
+        }
+        assert_eq!(linked, model.matched(entry.wall), "seed {seed}, epoch {number}: links that events made");
     }
     assert!(outputs.is_empty() && taken == cell.sent, "seed {seed}: {taken} of {} records are in the journal", cell.sent);
     (came, went)
@@ -438,6 +475,48 @@ fn at_every_epoch_the_sightings_are_those_of_a_recomputation_from_scratch() {
     }
     println!("{came} sightings came and {went} went");
     assert!(came > 400 && went > 200, "{came} came and {went} went: the scripts say too little");
+}
+
+/// What is named at large is bounded as what nobody names is; its link goes with it, and comes again with the next event.
+#[test]
+fn a_value_that_is_forgotten_is_no_observable_of_a_network_any_more() {
+    let mut cell = OwnCell::new();
+    let mut settings = TopologySettings::default();
+    // All that may be forgotten is; a pass over all vnodes takes some two thousand epochs.
+    (settings.events.look_back.observables, settings.epochs.heartbeat_ms) = (0, 1);
+    let engine = cell.start_with(2, settings);
+    let mut draw = Draw(1);
+    for (number, term) in [(1, format!("{}/30", value(0))), (2, value(5))] {
+        let object = json!({
+            "type": "indicator", "spec_version": "2.1", "id": indicator(number), "created": "2020-01-01T00:00:00Z", "modified": "2020-01-01T00:00:00Z",
+            "valid_from": "2020-01-01T00:00:00Z", "pattern_type": "stix", "pattern": format!("[ipv4-addr:value = '{term}']"),
+        });
+        let bundle = json!({ "type": "bundle", "id": format!("bundle--00000000-0000-4000-8000-{number:012}"), "objects": [object] });
+        let headers = [("tenant", "default".into()), ("feed", "a".into()), ("format", "stix".into()), ("package", number.to_string())];
+        cell.send(cell.topics.intel_in(), None, number.to_string(), &bundle, &headers);
+    }
+    let mut event = |cell: &mut OwnCell| {
+        let event = json!({ "@timestamp": "2026-01-02T03:04:05Z", "number": draw.below(1 << 40), "addresses": [value(1), value(5)] });
+        cell.send(cell.topics.logs_in(), None, "default:test".into(), &event, &[("source", "test".into())]);
+        cell.settle(&engine, cell.sent);
+    };
+    let count = |cell: &OwnCell, ty: RecordType, is: &dyn Fn(&Record) -> bool| {
+        cell.records(&ty.topic(&cell.topics)).iter().filter(|record| is(record)).count()
+    };
+    let is_link = |record: &Record, comes| record.key.as_deref().unwrap().ends_with(b"|matched") && record.value.is_some() == comes;
+    event(&mut cell);
+    assert_eq!(count(&cell, RecordType::Sighting, &|_| true), 2);
+    assert_eq!(count(&cell, RecordType::Link, &|record| is_link(record, true)), 1);
+    cell::eventually(|| match count(&cell, RecordType::Link, &|record| is_link(record, false)) {
+        1 => Ok(()),
+        other => Err(format!("{other} links gone at epoch {:?}", engine.status().head)),
+    });
+    event(&mut cell);
+    assert_eq!(count(&cell, RecordType::Link, &|record| is_link(record, true)), 2);
+    // The new event's, and nothing taken back.
+    assert_eq!(count(&cell, RecordType::Sighting, &|_| true), 4);
+    engine.stop();
+    engine.wait().unwrap();
 }
 
 /// The sightings of a cell on the servers that are in force, by their identifiers; how many were taken back.

@@ -17,6 +17,8 @@ pub struct Limits {
     pub pattern_depth: usize,
     /// The most observables of one object; those after it are not linked.
     pub extracts_per_object: usize,
+    /// The most tests of an indicator that many values meet (networks, `LIKE`, `MATCHES`); those after it match nothing.
+    pub wide_per_object: usize,
     /// The longest line of a list.
     pub line_bytes: usize,
     /// The largest event.
@@ -46,6 +48,7 @@ impl Default for Limits {
             pattern_bytes: 64 << 10,
             pattern_depth: 32,
             extracts_per_object: 10_000,
+            wide_per_object: 1_000,
             line_bytes: 1 << 20,
             event_bytes: 1 << 20,
             event_fields: 4_096,

@@ -82,7 +82,7 @@ pub struct LookBackSettings {
     pub events: usize,
     /// About how many of one that is named. Sightings of older ones stay as they are.
     pub named_events: usize,
-    /// About how many observables in all workers; those that no indicator names and no event touched for longest go first. One takes 80 bytes and its value.
+    /// About how many observables in all workers; those that no indicator names by value and no event touched for longest go first. One takes 80 bytes and its value.
     pub observables: usize,
 }
 

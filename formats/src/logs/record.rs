@@ -154,6 +154,8 @@ mod tests {
             ("{\"a\":\"\0\"}", false),
             ("[{\"a\":1}]", false),
             ("{}", true),
+            ("{\"a\":1}\u{c}", false),
+            ("{\"a\":1}\u{c}\n", false),
             (&long, true),
         ] {
             assert_eq!(json::is_one_line(value.as_bytes()), is_alone, "{value}");

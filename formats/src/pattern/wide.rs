@@ -13,8 +13,9 @@ use super::kinds::kinds;
 use super::walk::each_test;
 use crate::intel::Held;
 
-/// How large the automaton of one expression may become, and that of all together, in bytes.
-const EXPRESSION_BYTES: usize = 1 << 20;
+/// How large the automaton of one expression may become, in bytes.
+const EXPRESSION_BYTES: usize = 256 << 10;
+/// How large that of a set may become; what is more makes several sets.
 const SET_BYTES: usize = 64 << 20;
 
 /// A test that many values meet.
@@ -167,6 +168,11 @@ impl<T: Copy + Ord> WideSet<T> {
                 }
             }
         }
+    }
+
+    /// Whether any test speaks of values of a kind.
+    pub fn concerns(&self, kind: Kind) -> bool {
+        is_address(kind) && !self.networks.is_empty() || self.expressions.contains_key(&kind)
     }
 
     /// Whether there are none.

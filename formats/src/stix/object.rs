@@ -113,7 +113,7 @@ fn convert(object: Map<String, Value>, ask: Ask, limits: &Limits) -> Result<Inte
     holds.sort_unstable();
     holds.dedup();
     holds.truncate(limits.extracts_per_object);
-    wide.truncate(limits.extracts_per_object);
+    wide.truncate(limits.wide_per_object);
 
     let tlp = markings::strictest(object.get("object_marking_refs"));
     let doc = Value::Object(object).to_string();

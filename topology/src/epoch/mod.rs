@@ -9,7 +9,7 @@ mod former;
 mod journal;
 mod settings;
 pub(crate) mod transaction;
-mod waiting;
+pub(crate) mod waiting;
 
 use serde::{Deserialize, Serialize};
 

@@ -25,7 +25,8 @@ pub(super) struct Share {
     pub(super) records: Vec<Record>,
 }
 
-fn size(record: &Record) -> usize {
+/// The bytes of a record: its key, value and headers.
+pub(crate) fn size(record: &Record) -> usize {
     let headers: usize = record.headers.0.iter().map(|(name, value)| name.len() + value.len()).sum();
     record.key.as_ref().map_or(0, |key| key.len()) + record.value.as_ref().map_or(0, |value| value.len()) + headers
 }

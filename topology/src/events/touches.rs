@@ -5,7 +5,7 @@
 //! Time is that of the journal, so that all workers and every replay forget the same.
 use serde::{Deserialize, Serialize};
 use sightline_formats::pattern::is_compared;
-use sightline_schemas::{ContentHash, Micros, ObservableKey, ObservableKind};
+use sightline_schemas::{ContentHash, Micros, ObservableKey, ObservableKind, Role};
 
 use crate::epoch::Epoch;
 use crate::settings::LookBackSettings;
@@ -64,6 +64,11 @@ impl Touches {
         (!self.value.is_empty()).then_some(&*self.value)
     }
 
+    /// Whether a value was kept that no remembered event has itself any more.
+    fn is_below_only(&self) -> bool {
+        !self.value.is_empty() && self.touches.iter().all(|touch| !touch.direct)
+    }
+
     /// Notes the value of an observable that an event has itself.
     pub fn keep_value(&mut self, kind: ObservableKind, value: &str) {
         if self.value.is_empty() && is_compared(kind) {
@@ -119,7 +124,7 @@ impl Touches {
 }
 
 /// Forgets what is too old or too much, in one vnode every few epochs: which one follows from the epoch, so that the number of workers takes no part.
-/// Returns what was named and is forgotten, where its value was kept.
+/// Returns the values that no remembered event has any more, where they were kept.
 pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBackSettings) -> Vec<(ObservableKey, Box<str>)> {
     const EVERY: u64 = 8;
     let mut forgotten = Vec::new();
@@ -128,27 +133,39 @@ pub fn forget(tables: &mut Tables, epoch: Epoch, now: Micros, settings: &LookBac
     }
     let vnode = (epoch.0 / EVERY) as u8;
     let first_kept = minutes(Micros(now.0.saturating_sub(settings.keep_ms.max(0).saturating_mul(1_000))));
-    let is_old = |touches: &Touches| touches.iter().any(|touch| touch.arrived < first_kept);
+    let is_old = |touches: &Touches| touches.iter().any(|touch| touch.arrived < first_kept) || touches.is_below_only();
     let old: Vec<ObservableKey> = tables.touches.iter_vnode(vnode).filter(|(_, touches)| is_old(touches)).map(|(key, _)| *key).collect();
     for key in old {
         let Some(touches) = tables.touches.get_mut(&key) else { continue };
         touches.touches.retain(|touch| touch.arrived >= first_kept);
         if touches.touches.is_empty() {
-            let value = tables.touches.remove(&key).map(|touches| touches.value).filter(|value| !value.is_empty());
-            let was_named = tables.matched.remove(&key).is_some();
-            forgotten.extend(value.filter(|_| was_named).map(|value| (key, value)));
+            forget_one(tables, key, &mut forgotten);
+        } else if touches.is_below_only() {
+            forgotten.push((key, std::mem::take(&mut touches.value)));
         }
     }
     let over = tables.touches.len_of(vnode).saturating_sub(settings.observables / VNODES);
     if over > 0 {
-        let unnamed = tables.touches.iter_vnode(vnode).filter(|(key, _)| !tables.matched.contains(key));
-        let mut by_age: Vec<_> = unnamed.map(|(key, touches)| (touches.newest(), *key)).collect();
+        // Those that no indicator names by value; first those that none names at all.
+        let is_named = |key: &ObservableKey| tables.matched.contains(key);
+        let keys = tables.touches.iter_vnode(vnode).filter(|(key, _)| !is_named(key) || !is_named_by_value(tables, key));
+        let mut by_age: Vec<_> = keys.map(|(key, touches)| (is_named(key), touches.newest(), *key)).collect();
         by_age.sort_unstable();
-        for (_, key) in by_age.into_iter().take(over) {
-            tables.touches.remove(&key);
+        for (_, _, key) in by_age.into_iter().take(over) {
+            forget_one(tables, key, &mut forgotten);
         }
     }
     forgotten
+}
+
+fn is_named_by_value(tables: &Tables, key: &ObservableKey) -> bool {
+    tables.index.get(key).is_some_and(|entry| entry.holders.iter().any(|(_, role, _)| role == Role::Pattern))
+}
+
+fn forget_one(tables: &mut Tables, key: ObservableKey, forgotten: &mut Vec<(ObservableKey, Box<str>)>) {
+    let value = tables.touches.remove(&key).map(|touches| touches.value).filter(|value| !value.is_empty());
+    let was_named = tables.matched.remove(&key).is_some();
+    forgotten.extend(value.filter(|_| was_named).map(|value| (key, value)));
 }
 
 #[cfg(test)]

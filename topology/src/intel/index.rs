@@ -8,12 +8,13 @@
 //! remembered, unless the value is on an allow-list. So it is the same whether the event came first or the indicator, and a link that goes, or a list
 //! that comes, takes its sightings back.
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use sightline_schemas::avro::{OutputRecord, RecordType};
-use sightline_schemas::record::{Holder as ListedHolder, ObservableRecord};
-use sightline_schemas::{EntityKey, Micros, ObservableKey, Role};
+use sightline_schemas::record::{Holder as ListedHolder, LinkRecord, ObservableRecord};
+use sightline_schemas::{EntityKey, Micros, ObservableKey, Role, StixId};
 
 use super::Tick;
 use super::allowed::{Allowed, ListChange};
@@ -84,7 +85,7 @@ impl IndexMessage {
 /// What leaves the index.
 #[derive(Clone, Debug)]
 pub enum IndexOut {
-    /// A row of an observable, or of a sighting.
+    /// A row of an observable, of a link that an event made, or of a sighting.
     Row(Box<Emission>),
     /// An indicator names what an event touched.
     Hit(Hit),
@@ -153,6 +154,7 @@ pub fn index<'scope>(
                 let before = tables.index.get(key).map(|entry| record(*key, value, entry, settings.max_holders));
                 // Only what events touched has a past.
                 let named_before = tables.touches.contains(key).then(|| named_by(tables, key));
+                let matched_before = changes.iter().any(|change| change.link.role == Role::Matched).then(|| matched_by(tables, key));
                 let Some(origin) = apply(*key, changes, tables) else { continue };
                 let now = tables.index.get(key).map(|entry| record(*key, value, entry, settings.max_holders));
                 let emission = match now {
@@ -162,6 +164,9 @@ pub fn index<'scope>(
                     None => Some(emitter.tombstone(RecordType::Observable, key.tenant, &key.id(), origin)),
                 };
                 out.extend(emission.map(|emission| IndexOut::Row(Box::new(emission))));
+                if let Some(before) = matched_before {
+                    link_rows(*key, &before, &matched_by(tables, key), origin, &emitter, out);
+                }
                 if let Some(named_before) = named_before {
                     sightings.links_changed((*key, value), named_before, origin, tables, &mut before_epoch);
                 }
@@ -199,6 +204,32 @@ fn apply(key: ObservableKey, changes: &[LinkChange], tables: &mut Tables) -> Opt
         tables.index.remove(&key);
     }
     Some(origin)
+}
+
+/// The indicators whose wide tests the observable meets.
+fn matched_by(tables: &Tables, key: &ObservableKey) -> BTreeSet<StixId> {
+    let holders = tables.index.get(key).into_iter().flat_map(|entry| entry.holders.iter());
+    holders.filter(|(_, role, _)| *role == Role::Matched).map(|(entity, _, _)| entity).collect()
+}
+
+/// The rows of links that this operator makes; those that objects assert come with the objects.
+fn link_rows(
+    key: ObservableKey,
+    before: &BTreeSet<StixId>,
+    now: &BTreeSet<StixId>,
+    origin: SourceRef,
+    emitter: &Emitter,
+    out: &mut Vec<IndexOut>,
+) {
+    for entity in before.symmetric_difference(now) {
+        let (tenant, entity_id, observable_id) = (key.tenant.to_string(), entity.to_string(), key.id());
+        let link = LinkRecord { tenant, entity_id, observable_id, role: Role::Matched };
+        out.push(IndexOut::Row(Box::new(if now.contains(entity) {
+            emitter.upsert(&OutputRecord::Link(link), origin)
+        } else {
+            emitter.tombstone(RecordType::Link, key.tenant, &link.id(), origin)
+        })));
+    }
 }
 
 fn record(key: ObservableKey, value: &str, entry: &Entry, max_holders: usize) -> ObservableRecord {

@@ -34,8 +34,8 @@ pub struct Wide {
 /// What a change of wide tests took away and brought.
 #[derive(Default)]
 pub struct Widened {
-    /// The input record that changed a tenant's tests.
-    origins: BTreeMap<TenantId, SourceRef>,
+    /// The input records that changed the indicators.
+    origins: BTreeMap<EntityKey, SourceRef>,
     was: BTreeMap<TenantId, WideSet<StixId>>,
     is: BTreeMap<TenantId, WideSet<StixId>>,
 }
@@ -51,7 +51,7 @@ impl Wide {
                 continue;
             }
             let EntityKey { id, tenant } = *indicator;
-            widened.origins.entry(tenant).and_modify(|known| *known = (*known).max(*origin)).or_insert(*origin);
+            widened.origins.insert(*indicator, *origin);
             let set = self.sets.entry(tenant).or_default();
             for test in &before {
                 set.remove(id, test);
@@ -73,12 +73,13 @@ impl Wide {
             return;
         }
         for (key, touches) in tables.touches.iter() {
-            if let Some(origin) = widened.origins.get(&key.tenant)
+            if widened.concerns(key)
                 && let Some(value) = touches.value()
             {
                 let (gone, come) = widened.changes(key, value);
                 links.extend(gone.into_iter().map(|indicator| link(*key, value, indicator, None)));
-                links.extend(come.into_iter().map(|indicator| link(*key, value, indicator, Some(*origin))));
+                let origin = |indicator| widened.origins.get(&EntityKey { id: indicator, tenant: key.tenant }).copied();
+                links.extend(come.into_iter().map(|indicator| link(*key, value, indicator, origin(indicator))));
             }
         }
     }
@@ -97,7 +98,7 @@ impl Wide {
     }
 }
 
-/// Takes back the links of values whose last event is forgotten.
+/// Takes back the links of values that no remembered event has any more.
 pub fn forgotten(values: Vec<(ObservableKey, Box<str>)>, tables: &Tables, links: &mut Vec<LinkChange>) {
     for (key, value) in values {
         let holders = tables.index.get(&key).into_iter().flat_map(|entry| entry.holders.iter());
@@ -114,6 +115,11 @@ fn link(observable: ObservableKey, value: &str, indicator: StixId, origin: Optio
 }
 
 impl Widened {
+    /// Whether a change may speak of an observable.
+    fn concerns(&self, key: &ObservableKey) -> bool {
+        [&self.was, &self.is].into_iter().any(|sets| sets.get(&key.tenant).is_some_and(|set| set.concerns(key.kind)))
+    }
+
     /// Who names a value no more, and who does from now on.
     fn changes(&self, key: &ObservableKey, value: &str) -> (Vec<StixId>, Vec<StixId>) {
         let (was, is) = (naming(&self.was, key, value), naming(&self.is, key, value));

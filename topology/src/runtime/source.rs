@@ -12,6 +12,7 @@ use sightline_schemas::topic::Topics;
 use super::{EngineError, InputMode, Shared};
 use crate::cluster::control::{Peer, ToFollower};
 use crate::cluster::{ClusterError, Place};
+use crate::epoch::waiting::size;
 use crate::epoch::{Epoch, Former, Journal, JournalEntry};
 use crate::intel::Tick;
 use crate::settings::TopologySettings;
@@ -155,9 +156,7 @@ impl Source {
     /// Hands an epoch to the workers: each record to one of all processes, the clock to all.
     fn feed(&mut self, entry: &JournalEntry, records: Vec<sightline_log::Record>, snapshot: bool) -> Result<(), EngineError> {
         if self.place.leads() {
-            let bytes =
-                records.iter().map(|record| [&record.key, &record.value].into_iter().flatten().map(|part| part.len() as u64).sum::<u64>());
-            self.wait_for_window(entry.epoch, bytes.sum())?;
+            self.wait_for_window(entry.epoch, records.iter().map(|record| size(record) as u64).sum())?;
             self.tell(&ToFollower::Entry(entry.clone(), snapshot))?;
         }
         self.shared.records.fetch_add(entry.records, Ordering::Relaxed);
@@ -191,7 +190,7 @@ impl Source {
                 self.under_way.pop_front();
             }
             let held: u64 = self.under_way.iter().map(|(_, bytes)| bytes).sum();
-            if epoch.0.saturating_sub(done.0) <= window && (self.under_way.is_empty() || held.saturating_add(bytes) <= most) {
+            if epoch.0.saturating_sub(done.0) <= window && (bytes == 0 || held == 0 || held.saturating_add(bytes) <= most) {
                 break;
             }
             if self.shared.committed.has_failed() {

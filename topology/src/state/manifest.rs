@@ -14,7 +14,7 @@ use super::durable;
 use super::segment::SegmentMeta;
 use crate::epoch::Epoch;
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Two: should the newest be damaged, the one before still serves.
 const KEEP: usize = 2;
 

@@ -20,7 +20,7 @@ use crate::epoch::Epoch;
 
 const MAGIC: &[u8; 4] = b"SLSG";
 /// Also raised when a table holds something else: postcard does not say what it is.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 const HEADER: usize = 4 + 2 + 1 + 1 + 8 + 8;
 const LENGTHS: usize = 4 + 4;
 const CHECKSUM: usize = 32;

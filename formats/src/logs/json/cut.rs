@@ -175,7 +175,8 @@ impl Cut for JsonCutter {
 
 /// Whether a text is one line of values and nothing else: the cutter would leave it as it is, no archive is written so, and no charset but UTF-8.
 pub(in crate::logs) fn is_one_line(text: &[u8]) -> bool {
-    let value = text.trim_ascii_end();
+    let end = text.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).map_or(0, |last| last + 1);
+    let value = &text[..end];
     value.starts_with(b"{")
         && value.ends_with(b"}")
         && text.len() <= PIECE
