@@ -8,7 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PURGE_DELAY: c_int = 15;
 /// mimalloc's own is a second, in which a large package goes through all its stages, and the memory of the first is not there for the last: 5.4 times
 /// the size of a file instead of 4.1, for 2 % of time (`benches/file_to_topics`).
-const MILLISECONDS: c_long = 100;
+const MILLISECONDS: c_long = 10;
 
 /// Returns memory to the system soon after it was freed. To be called first of all.
 #[expect(unsafe_code, reason = "mimalloc has no safe way to its options")]
