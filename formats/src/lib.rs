@@ -23,6 +23,7 @@ pub mod logs;
 mod parts;
 pub mod pattern;
 mod poison;
+mod prefix;
 pub mod sources;
 pub mod stix;
 pub mod text_iocs;

@@ -7,6 +7,8 @@ use regex::{RegexSet, RegexSetBuilder};
 use serde::Deserialize;
 use sightline_schemas::{Observable, ObservableKind as Kind};
 
+use crate::prefix::{bits, mask};
+
 /// How large the automaton of a list's expressions may become.
 const REGEX_BYTES: usize = 10 << 20;
 
@@ -129,18 +131,6 @@ fn host_of(kind: Kind, value: &str) -> Option<&str> {
 /// `a.b.c`, `b.c`, `c`.
 fn with_parents(host: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(host), |host| host.split_once('.').map(|(_, parent)| parent))
-}
-
-/// Whether an address is of version 4, and its bits, the first one highest.
-fn bits(address: IpAddr) -> (bool, u128) {
-    match address {
-        IpAddr::V4(address) => (true, u128::from(address.to_bits()) << 96),
-        IpAddr::V6(address) => (false, address.to_bits()),
-    }
-}
-
-fn mask(length: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }
 
 fn networks(list: &[String]) -> BTreeMap<(bool, u8), HashSet<u128>> {

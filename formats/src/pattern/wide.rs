@@ -12,6 +12,7 @@ use super::ast::{Literal, Observation, Operator, Test};
 use super::kinds::kinds;
 use super::walk::each_test;
 use crate::intel::Held;
+use crate::prefix::{bits, mask};
 
 /// How large the automaton of one expression may become, in bytes.
 const EXPRESSION_BYTES: usize = 256 << 10;
@@ -237,18 +238,6 @@ fn compile<T: Copy>(all: &[(&str, Vec<T>)], sets: &mut Vec<(RegexSet, Vec<Vec<T>
         }
         Err(_) => {}
     }
-}
-
-/// Whether an address is of version 4, and its bits, the first one highest.
-fn bits(address: IpAddr) -> (bool, u128) {
-    match address {
-        IpAddr::V4(address) => (true, u128::from(address.to_bits()) << 96),
-        IpAddr::V6(address) => (false, address.to_bits()),
-    }
-}
-
-fn mask(length: u8) -> u128 {
-    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
 }
 
 #[cfg(test)]
